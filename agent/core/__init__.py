@@ -1,0 +1,1 @@
+"""The loop: submissions in, turns run, events out."""

@@ -1,0 +1,424 @@
+"""What a session says: typed events, put on the event queue for a renderer, a journal or a peer program.
+
+Each event is an `Event` around one frozen payload. The payload's class is the event's meaning, its `event_type` the
+word used in JSON. To add an event: write its payload class and add it to `Payload`; every renderer then fails the type
+check until it handles the new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+from agent.protocol.messages import utc_now
+
+ToolState = str
+"""approved, rejected, running, cancelled, abandoned, billing_required, or a lower-cased HF job stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanItem:
+    """One step of the agent's plan."""
+
+    id: str
+    content: str
+    status: Literal["pending", "in_progress", "completed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalItem:
+    """One tool call that waits for the person.
+
+    `reason` says why it asks, `preview` is what the person should read before deciding (a unified diff, a script),
+    `always_rule` the permission rule that "always allow" would add, or None where that is not offered.
+    """
+
+    tool: str
+    arguments: dict[str, Any]
+    tool_call_id: str
+    reason: str = ""
+    preview: str | None = None
+    always_rule: str | None = None
+    needs_human: bool = False
+    auto_approval_blocked: bool = False
+    block_reason: str | None = None
+    estimated_cost_usd: float | None = None
+    remaining_cap_usd: float | None = None
+
+
+# --- the life of a session -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The very first event: the session takes submissions."""
+
+    event_type: ClassVar[str] = "ready"
+    message: str
+    tool_count: int
+    session_id: str
+    model_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """The last event: the session has ended and is saved."""
+
+    event_type: ClassVar[str] = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTerminated:
+    """The session cannot go on at all. A word of old traces: our own sessions end with `error` and stay usable."""
+
+    event_type: ClassVar[str] = "session_terminated"
+    reason: str
+    user_message: str
+    error: str = ""
+    context_usage: int = 0
+    context_threshold: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedFrom:
+    """A marker in the journal: this session goes on from another one."""
+
+    event_type: ClassVar[str] = "resumed_from"
+    path: str
+    original_session_id: str
+    original_event_count: int
+    forked: bool
+
+
+# --- a turn ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """A turn starts, or goes on after an approval."""
+
+    event_type: ClassVar[str] = "processing"
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantChunk:
+    """A piece of streamed answer text."""
+
+    event_type: ClassVar[str] = "assistant_chunk"
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantMessage:
+    """The whole text of one answer, when not streaming."""
+
+    event_type: ClassVar[str] = "assistant_message"
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantStreamEnd:
+    """One streamed model response is over, however it ended. `discard` tells renderers to forget text not yet final."""
+
+    event_type: ClassVar[str] = "assistant_stream_end"
+    discard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LLMCall:
+    """One model call was answered. `cost_usd` is None when the price is unknown; it is never a made-up 0."""
+
+    event_type: ClassVar[str] = "llm_call"
+    model: str
+    kind: str
+    latency_ms: int
+    finish_reason: str | None
+    cost_usd: float | None
+    cost_known: bool
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_creation_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """A tool call is about to run. Never sent for calls that wait for approval."""
+
+    event_type: ClassVar[str] = "tool_call"
+    tool: str
+    arguments: dict[str, Any]
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """A tool call has its result. `output` is what the model reads; `display`, if any, is for the person instead."""
+
+    event_type: ClassVar[str] = "tool_output"
+    tool: str
+    tool_call_id: str
+    output: str
+    success: bool
+    display: str | None = None
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolLog:
+    """Progress of a tool; `tool="system"` for notices of the loop itself (retries, guards, limits)."""
+
+    event_type: ClassVar[str] = "tool_log"
+    tool: str
+    log: str
+    agent_id: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStateChange:
+    """A tool call changed state. The camel-case field names are the reference's, read by its web page."""
+
+    event_type: ClassVar[str] = "tool_state_change"
+    tool_call_id: str
+    tool: str
+    state: ToolState
+    jobUrl: str | None = None
+    namespace: str | None = None
+    trackioSpaceId: str | None = None
+    trackioProject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequired:
+    """The turn waits for an `exec_approval` operation. Nothing else happens until it comes."""
+
+    event_type: ClassVar[str] = "approval_required"
+    tools: tuple[ApprovalItem, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanUpdate:
+    """The agent changed its plan."""
+
+    event_type: ClassVar[str] = "plan_update"
+    plan: tuple[PlanItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnComplete:
+    """The normal end of a turn. `stop_reason` is `iteration_limit` when the turn was cut by its limit."""
+
+    event_type: ClassVar[str] = "turn_complete"
+    history_size: int
+    final_response: str | None
+    stop_reason: Literal["done", "iteration_limit"] = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The turn was stopped by the person."""
+
+    event_type: ClassVar[str] = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRaised:
+    """The turn or another operation failed. `error` names cause and remedy; `kind` is one of agent/llm/failures.py."""
+
+    event_type: ClassVar[str] = "error"
+    error: str
+    kind: str = "internal"
+
+
+# --- other operations ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """A compaction is over; equal numbers mean that nothing could or had to be shortened."""
+
+    event_type: ClassVar[str] = "compacted"
+    old_tokens: int
+    new_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndoComplete:
+    """The last turn was taken back. `removed_messages` is 0 when there was none."""
+
+    event_type: ClassVar[str] = "undo_complete"
+    removed_messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewComplete:
+    """A new conversation has begun in place of the old one."""
+
+    event_type: ClassVar[str] = "new_complete"
+    session_id: str
+    previous_session_id: str
+    previous_turn_count: int
+    previous_message_count: int
+    saved_path: str | None
+    clear_screen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeComplete:
+    """A saved conversation was taken up again."""
+
+    event_type: ClassVar[str] = "resume_complete"
+    path: str
+    restored_count: int
+    dropped_count: int
+    model_name: str
+    invalid_saved_model: str | None
+    forked: bool
+    had_redacted_content: bool
+
+
+# --- telemetry of compute: local records for the journal and /cost; nothing leaves the machine ------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HfJobSubmit:
+    """A job was submitted."""
+
+    event_type: ClassVar[str] = "hf_job_submit"
+    job_id: str
+    job_url: str
+    flavor: str
+    timeout: str
+    job_type: str
+    image: str
+    namespace: str
+    push_to_hub: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HfJobComplete:
+    """A job ended; an unknown price is None."""
+
+    event_type: ClassVar[str] = "hf_job_complete"
+    job_id: str
+    flavor: str
+    final_status: str
+    wall_time_s: float
+    billable_seconds_estimate: float
+    price_usd_per_hour: float | None
+    estimated_cost_usd: float | None
+    cost_estimate_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxCreate:
+    """A sandbox is up."""
+
+    event_type: ClassVar[str] = "sandbox_create"
+    sandbox_id: str
+    hardware: str
+    create_latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxDestroy:
+    """A sandbox is gone."""
+
+    event_type: ClassVar[str] = "sandbox_destroy"
+    sandbox_id: str
+    hardware: str
+    lifetime_s: float
+    estimated_cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """The person rated an answer."""
+
+    event_type: ClassVar[str] = "feedback"
+    rating: Literal["up", "down", "outcome_success", "outcome_fail"]
+    turn_index: int | None = None
+    message_id: str | None = None
+    comment: str = ""
+
+
+Payload = (
+    Ready
+    | Shutdown
+    | SessionTerminated
+    | ResumedFrom
+    | Processing
+    | AssistantChunk
+    | AssistantMessage
+    | AssistantStreamEnd
+    | LLMCall
+    | ToolCallStarted
+    | ToolOutput
+    | ToolLog
+    | ToolStateChange
+    | ApprovalRequired
+    | PlanUpdate
+    | TurnComplete
+    | Interrupted
+    | ErrorRaised
+    | Compacted
+    | UndoComplete
+    | NewComplete
+    | ResumeComplete
+    | HfJobSubmit
+    | HfJobComplete
+    | SandboxCreate
+    | SandboxDestroy
+    | Feedback
+)
+
+TURN_ENDS = (TurnComplete, Interrupted, ErrorRaised)
+"""Exactly one of these ends a turn; `ApprovalRequired` leaves it open."""
+
+OPERATION_ENDS = (*TURN_ENDS, ApprovalRequired, Compacted, UndoComplete, NewComplete, ResumeComplete, Shutdown)
+"""After one of these a user interface may ask the person again. (`Compacted` also occurs inside a turn.)"""
+
+
+def to_data(value: Any) -> Any:
+    """JSON-ready form of a payload or a part of one; fields that are None are left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        pairs = ((f.name, getattr(value, f.name)) for f in fields(value))
+        return {name: to_data(item) for name, item in pairs if item is not None or name in _KEEP_NONE}
+    if isinstance(value, (list, tuple)):
+        return [to_data(item) for item in value]
+    return value
+
+
+_KEEP_NONE = frozenset({"final_response", "cost_usd", "finish_reason"})
+"""Fields whose None says something: an unknown cost is not the same as no cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A payload with its place in the session: `seq` counts from 1, `timestamp` is aware UTC."""
+
+    payload: Payload
+    seq: int = 0
+    timestamp: datetime = field(default_factory=utc_now)
+
+    @property
+    def event_type(self) -> str:
+        """The word for this event in JSON."""
+        return self.payload.event_type
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The payload as JSON-ready data."""
+        data: dict[str, Any] = to_data(self.payload)
+        return data
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as one JSON object: seq, timestamp (UTC, milliseconds, Z), event_type, data."""
+        stamp = self.timestamp.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"seq": self.seq, "timestamp": stamp, "event_type": self.event_type, "data": self.data}

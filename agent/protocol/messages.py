@@ -1,0 +1,126 @@
+"""What history is made of: our own `Message` and `ToolCall`.
+
+Duck-compatible with `litellm.Message` (`role`, `content`, `tool_calls[i].function.name`, `.get()`, `.model_dump()`),
+so that code written for one reads the other, but plain, frozen and cheap. They are turned into provider dictionaries in
+one place only: `Message.to_wire`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+Origin = Literal["person", "model", "tool", "guard", "repair", "summary", "system"]
+"""Who wrote a message. `guard`, `repair` and `summary` are ours: undo and titles must not take them for the person."""
+
+SYNTHETIC_ORIGINS: frozenset[Origin] = frozenset({"guard", "repair", "summary"})
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """The function part of a tool call. `arguments` is JSON text, always an object once it is in history."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One tool call of an assistant message. `id` is unique within the session."""
+
+    id: str
+    function: FunctionCall
+    type: Literal["function"] = "function"
+
+    def to_wire(self) -> dict[str, Any]:
+        """The OpenAI chat form of this call."""
+        return {
+            "id": self.id,
+            "type": self.type,
+            "function": {"name": self.function.name, "arguments": self.function.arguments},
+        }
+
+
+def new_id() -> str:
+    """A fresh random id (32 hex digits)."""
+    return uuid.uuid4().hex
+
+
+def utc_now() -> datetime:
+    """The current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the conversation, as it stays in history.
+
+    `thinking_blocks` are Anthropic's signed blocks, kept verbatim because the provider refuses a tool follow-up without
+    them; `reasoning_content` is plain reasoning text of other providers. Both are sent back only where asked for.
+    """
+
+    role: Role
+    content: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    thinking_blocks: tuple[dict[str, Any], ...] = ()
+    reasoning_content: str | None = None
+    origin: Origin = "person"
+    id: str = field(default_factory=new_id)
+    created_at: datetime = field(default_factory=utc_now)
+
+    @property
+    def is_synthetic(self) -> bool:
+        """True for messages written by us, not by the person, the model or a tool."""
+        return self.origin in SYNTHETIC_ORIGINS
+
+    def to_wire(self, *, replay_thinking: bool = False) -> dict[str, Any]:
+        """The OpenAI chat form sent to a provider: a fresh dict, safe to change.
+
+        `replay_thinking` adds signed thinking blocks and reasoning text (Anthropic and Bedrock Claude need them; strict
+        OpenAI-style servers answer 400 to them).
+        """
+        wire: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            wire["tool_calls"] = [call.to_wire() for call in self.tool_calls]
+        if self.tool_call_id is not None:
+            wire["tool_call_id"] = self.tool_call_id
+        if self.name is not None:
+            wire["name"] = self.name
+        if replay_thinking and self.thinking_blocks:
+            wire["thinking_blocks"] = [dict(block) for block in self.thinking_blocks]
+        if replay_thinking and self.reasoning_content:
+            wire["reasoning_content"] = self.reasoning_content
+        return wire
+
+    def model_dump(self, **_: Any) -> dict[str, Any]:
+        """Everything a reader of a saved session needs, as JSON-ready data."""
+        return self.to_wire(replay_thinking=True) | {
+            "id": self.id,
+            "origin": self.origin,
+            "created_at": self.created_at.isoformat(timespec="milliseconds"),
+        }
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Attribute access in dictionary form, as on `litellm.Message`."""
+        return getattr(self, key, default)
+
+
+def user_message(text: str, origin: Origin = "person") -> Message:
+    """A user message; `origin` tells the person's own words from ours."""
+    return Message(role="user", content=text, origin=origin)
+
+
+def assistant_message(text: str | None, tool_calls: tuple[ToolCall, ...] = (), **extra: Any) -> Message:
+    """An assistant message from the model. `extra` goes to `Message` (thinking blocks, reasoning)."""
+    return Message(role="assistant", content=text, tool_calls=tool_calls, origin="model", **extra)
+
+
+def tool_message(call: ToolCall, text: str, origin: Origin = "tool") -> Message:
+    """The result of `call`, as the model will read it."""
+    return Message(role="tool", content=text, tool_call_id=call.id, name=call.function.name, origin=origin)

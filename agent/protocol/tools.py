@@ -1,0 +1,121 @@
+"""What a tool is, what it returns, and the little of a session that it may see."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from agent.protocol.events import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The result of a tool call. `output` is for the model; `display`, where it differs, for the person (a diff)."""
+
+    output: str
+    ok: bool = True
+    display: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileFingerprint:
+    """What a file was when the agent last saw it: size and SHA-256 of the whole content, in hex."""
+
+    size_bytes: int
+    sha256: str
+
+
+class ToolSession(Protocol):
+    """What a tool may see and do: no history, no model, no queue."""
+
+    @property
+    def session_id(self) -> str: ...
+
+    @property
+    def workspace(self) -> Path:
+        """Absolute directory that relative paths start from."""
+
+    @property
+    def spill_dir(self) -> Path:
+        """Private directory for output too long for the model; made on first use by whoever writes there."""
+
+    @property
+    def child_env(self) -> Mapping[str, str]:
+        """Environment for child processes: the person's own, without secrets."""
+
+    @property
+    def known_files(self) -> dict[Path, FileFingerprint]:
+        """Files whose current content the agent has read or written in this session, by resolved path."""
+
+    async def emit(self, payload: Payload) -> None:
+        """Send an event (a log line, a changed plan)."""
+
+
+Handler = Callable[[dict[str, Any], ToolSession, str], Awaitable[ToolResult]]
+"""`await handler(arguments, session, tool_call_id)`; arguments have passed the tool's schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalContext:
+    """What a tool's approval rule may take into account."""
+
+    workspace: Path
+    confirm_cpu_jobs: bool = True
+    auto_file_upload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalNeed:
+    """What a tool's own rule says of one call.
+
+    `kind`: `free` runs at once; `ask` wants the person's yes, which yolo and headless give by themselves; `human` is
+    never approved automatically. `reason` is shown to the person. `always_rule` is the permission rule that "always
+    allow this" would add, None where that would be unwise. `billable`: it can cost money.
+    """
+
+    kind: Literal["free", "ask", "human"]
+    reason: str = ""
+    always_rule: str | None = None
+    billable: bool = False
+
+
+FREE = ApprovalNeed("free")
+
+ApprovalRule = Callable[[Mapping[str, Any], ApprovalContext], ApprovalNeed]
+"""Pure and quick: no file is written, no process started."""
+
+Preview = Callable[[Mapping[str, Any], ToolSession], str | None]
+"""What the person should read before approving: for an edit, the unified diff it would make. None if it would fail."""
+
+
+def never_asks(_arguments: Mapping[str, Any], _context: ApprovalContext) -> ApprovalNeed:
+    """The approval rule of tools that change nothing."""
+    return FREE
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A registered tool. Whatever the loop must know of a tool is a field here; nothing is decided by its name.
+
+    `parameters` is a JSON schema of type object. `is_poll` tells whether a call only asks how something is going, which
+    the doom-loop guard tolerates longer. `subject` gives the text that permission rules match against, e.g. the command
+    of `bash` or the path of `write`.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    handler: Handler
+    approval: ApprovalRule = never_asks
+    preview: Preview | None = None
+    is_poll: Callable[[Mapping[str, Any]], bool] = field(default=lambda _arguments: False)
+    subject: Callable[[Mapping[str, Any]], str] = field(default=lambda _arguments: "")
+
+    def to_wire(self) -> dict[str, Any]:
+        """The OpenAI function form sent to a provider."""
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": self.description, "parameters": self.parameters},
+        }

@@ -1,0 +1,1 @@
+"""What lasts: the journal of a session, and keeping secrets out of it."""
