@@ -120,10 +120,9 @@ class AssistantMessage:
 
 @dataclass(frozen=True, slots=True)
 class AssistantStreamEnd:
-    """One streamed model response is over, however it ended. `discard` tells renderers to forget text not yet final."""
+    """One streamed model response is over, however it ended."""
 
     event_type: ClassVar[str] = "assistant_stream_end"
-    discard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +282,16 @@ class ResumeComplete:
     had_redacted_content: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """A `configure` operation was carried out; these are the settings now."""
+
+    event_type: ClassVar[str] = "settings_changed"
+    model_name: str
+    yolo_mode: bool
+    notice: str = ""
+
+
 # --- telemetry of compute: local records for the journal and /cost; nothing leaves the machine ------------------------
 
 
@@ -371,6 +380,7 @@ Payload = (
     | UndoComplete
     | NewComplete
     | ResumeComplete
+    | SettingsChanged
     | HfJobSubmit
     | HfJobComplete
     | SandboxCreate
@@ -381,7 +391,16 @@ Payload = (
 TURN_ENDS = (TurnComplete, Interrupted, ErrorRaised)
 """Exactly one of these ends a turn; `ApprovalRequired` leaves it open."""
 
-OPERATION_ENDS = (*TURN_ENDS, ApprovalRequired, Compacted, UndoComplete, NewComplete, ResumeComplete, Shutdown)
+OPERATION_ENDS = (
+    *TURN_ENDS,
+    ApprovalRequired,
+    Compacted,
+    UndoComplete,
+    NewComplete,
+    ResumeComplete,
+    SettingsChanged,
+    Shutdown,
+)
 """After one of these a user interface may ask the person again. (`Compacted` also occurs inside a turn.)"""
 
 

@@ -19,6 +19,7 @@ class OpType(Enum):
     COMPACT = "compact"  # none
     NEW = "new"  # {clear_screen: bool}
     RESUME = "resume"  # {path}
+    CONFIGURE = "configure"  # {model_name?: str, yolo_mode?: bool}
     SHUTDOWN = "shutdown"  # none
 
 

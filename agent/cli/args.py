@@ -1,0 +1,127 @@
+"""The command line. Imports argparse and nothing else: `--help` and `--version` must be instant."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent import __version__
+
+EPILOG = """\
+commands:
+  ml-intern config show    print every setting, its value and where it comes from
+
+exit codes:
+  0 done   1 agent or model error   2 usage or configuration   3 no or bad credentials   4 iteration limit
+  5 budget   6 approval needed or denied   130, 143 interrupted
+
+without any key:
+  ml-intern --model replay/demo "train a small classifier"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What the person typed, checked as far as it can be without configuration."""
+
+    command: Literal["run", "config show"]
+    prompt: str | None
+    print_mode: bool
+    output_format: Literal["text", "json", "stream-json"]
+    no_stream: bool
+    config_file: str | None
+    debug: bool
+    as_json: bool
+    flags: dict[str, Any]
+    """Configuration keys set by flags."""
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Read the command line. Prints and exits for `--help` and `--version` (0) and for usage errors (2, on stderr)."""
+    if list(argv[:2]) == ["config", "show"]:
+        return _arguments("config show", _config_parser().parse_args(argv[2:]))
+    return _arguments("run", _run_parser().parse_args(argv))
+
+
+def _arguments(command: Literal["run", "config show"], parsed: argparse.Namespace) -> Arguments:
+    flags: dict[str, Any] = {}
+    if parsed.model is not None:
+        flags["model_name"] = parsed.model
+    if parsed.max_iterations is not None:
+        flags["max_iterations"] = parsed.max_iterations
+    if parsed.sandbox_tools:
+        flags["tool_runtime"] = "sandbox"
+    if parsed.yolo:
+        flags["yolo_mode"] = True
+    words = getattr(parsed, "prompt", [])
+    return Arguments(
+        command=command,
+        prompt=" ".join(words) if words else None,
+        print_mode=getattr(parsed, "print", False),
+        output_format=getattr(parsed, "output_format", "text"),
+        no_stream=getattr(parsed, "no_stream", False),
+        config_file=parsed.config,
+        debug=parsed.debug,
+        as_json=getattr(parsed, "json", False),
+        flags=flags,
+    )
+
+
+def _shared_parser() -> argparse.ArgumentParser:
+    """Options of every command: those that change settings."""
+    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    shared.add_argument(
+        "-m", "--model", metavar="ID", help="model to use, e.g. anthropic/claude-opus-4-8, ollama/qwen3"
+    )
+    shared.add_argument("--max-iterations", type=_iterations, metavar="N", help="model calls per turn (-1: no limit)")
+    shared.add_argument("--sandbox-tools", action="store_true", help="run tools in a Hugging Face sandbox, not here")
+    shared.add_argument("--yolo", action="store_true", help="approve tool calls automatically (headless always does)")
+    shared.add_argument("--config", metavar="FILE", help="use FILE instead of your configuration file")
+    shared.add_argument("--debug", action="store_true", help="log to stderr, with tracebacks")
+    return shared
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ml-intern",
+        description="A terminal agent for machine-learning engineers. With a prompt it works it off and exits; "
+        "without one it opens a conversation.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_shared_parser()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("prompt", nargs="*", help="what to do; piped input is added to it; '-' waits for piped input")
+    parser.add_argument(
+        "-p", "--print", action="store_true", help="never open a conversation; read the prompt from stdin"
+    )
+    parser.add_argument("--no-stream", action="store_true", help="ask the model for whole answers")
+    parser.add_argument(
+        "--output-format", choices=["text", "json", "stream-json"], default="text", help="what goes to stdout"
+    )
+    parser.add_argument("--version", action="version", version=f"ml-intern {__version__}")
+    return parser
+
+
+def _config_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ml-intern config show",
+        description="Print every setting, its value and the layer that set it. Secrets are masked.",
+        parents=[_shared_parser()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _iterations(text: str) -> int:
+    """A number of iterations: 1 or more, or -1."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < 1 and number != -1:
+        raise argparse.ArgumentTypeError(f"{number} is not possible; give 1 or more, or -1 for no limit")
+    return number

@@ -1,0 +1,96 @@
+"""Between a user interface and the submission loop: submit, listen, stop. Both interfaces stand on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from agent.config import Config
+from agent.core.agent_loop import submission_loop
+from agent.core.session import Session, Surroundings
+from agent.protocol.events import Event, Processing, Ready, Shutdown
+from agent.protocol.operations import Operation, OpType, Submission
+
+SHUTDOWN_PATIENCE_S = 10.0
+
+
+class LoopEndedError(Exception):
+    """The submission loop ended although it should be serving."""
+
+
+class Connection:
+    """A running submission loop with its two queues. Use as an async context manager."""
+
+    def __init__(self, config: Config, surroundings: Surroundings, *, stream: bool, on_event: Callable[[Event], None]):
+        """`on_event` sees every event as soon as it is taken from the queue."""
+        self._submissions: asyncio.Queue[Submission] = asyncio.Queue()
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._holder: list[Session | None] = [None]
+        self._on_event = on_event
+        self._arguments = (config, surroundings, stream)
+        self._stop_requested = False
+
+    async def __aenter__(self) -> Connection:
+        """Start the loop and wait until it is ready. Raises what the loop raised if it does not get there."""
+        config, surroundings, stream = self._arguments
+        self._task = asyncio.create_task(
+            submission_loop(
+                self._submissions, self._events, config, surroundings, session_holder=self._holder, stream=stream
+            )
+        )
+        await self.wait_for(lambda event: isinstance(event.payload, Ready))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Shut the loop down, rendering what it still has to say; insist after a while."""
+        if not self._task.done():
+            await self.submit(OpType.SHUTDOWN)
+            try:
+                async with asyncio.timeout(SHUTDOWN_PATIENCE_S):
+                    await self.wait_for(lambda event: isinstance(event.payload, Shutdown))
+                    await self._task
+            except (TimeoutError, LoopEndedError):
+                pass
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def submit(self, op_type: OpType, data: dict[str, Any] | None = None) -> None:
+        """Put an operation on the submission queue. Forgets an earlier `cancel`."""
+        self._stop_requested = False
+        await self._submissions.put(Submission(Operation(op_type, data)))
+
+    def cancel(self) -> None:
+        """Stop the running turn, also one that was submitted but has not begun yet."""
+        self._stop_requested = True
+        self._cancel_session()
+
+    def _cancel_session(self) -> None:
+        if session := self._holder[0]:
+            session.cancel()
+
+    async def next_event(self) -> Event:
+        """The next event. Raises `LoopEndedError`, or the loop's own exception, when there can be no more."""
+        if self._events.empty():
+            arrival = asyncio.ensure_future(self._events.get())
+            try:
+                await asyncio.wait({arrival, self._task}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not arrival.done():
+                    arrival.cancel()
+            if not arrival.done():
+                self._task.result()
+                raise LoopEndedError("the session has ended")
+            event = arrival.result()
+        else:
+            event = self._events.get_nowait()
+        if self._stop_requested and isinstance(event.payload, Processing):
+            self._cancel_session()
+        self._on_event(event)
+        return event
+
+    async def wait_for(self, is_it: Callable[[Event], bool]) -> Event:
+        """The first coming event that `is_it` accepts."""
+        while not is_it(event := await self.next_event()):
+            pass
+        return event

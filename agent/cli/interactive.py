@@ -1,0 +1,224 @@
+"""Interactive mode: read a line, submit it, show what happens until the turn ends, ask when something needs a yes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.history import FileHistory, InMemoryHistory
+from rich.console import Console
+
+from agent import __version__
+from agent.cli import commands
+from agent.cli.connection import Connection
+from agent.cli.exit_codes import ExitCode
+from agent.cli.status import Status
+from agent.config import Config
+from agent.core.session import Surroundings
+from agent.protocol.events import (
+    OPERATION_ENDS,
+    TURN_ENDS,
+    ApprovalItem,
+    ApprovalRequired,
+    Event,
+)
+from agent.protocol.operations import ApprovalAnswer, OpType
+from agent.ui.approval_panel import parse_answer, prompt_hint, render_item
+from agent.ui.banner import print_banner
+from agent.ui.terminal import TerminalRenderer
+
+PROMPT = "> "
+LEAVE_WORDS = frozenset({"exit", "quit", "/exit"})
+TWICE_WITHIN_S = 2.0
+
+
+class App:
+    """One interactive session at the terminal."""
+
+    def __init__(self, connection: Connection, console: Console, surroundings: Surroundings, status: Status) -> None:
+        self.connection = connection
+        self.console = console
+        self.status = status
+        self.environ: Mapping[str, str] = surroundings.environ
+        self.hf_token = surroundings.hf_token
+        self._input: PromptSession[str] = PromptSession(history=_history(surroundings.state_dir))
+        self._answer_input: PromptSession[str] = PromptSession(history=InMemoryHistory())
+        self.exit_code = ExitCode.OK
+        self._leaving = False
+        self._interrupts = 0
+        self._last_interrupt_s = -TWICE_WITHIN_S
+
+    # --- what commands use --------------------------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Print a line of our own."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def complain(self, text: str) -> None:
+        """Print what is wrong with what the person typed."""
+        self.console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
+    def leave(self) -> None:
+        """Leave after the current command."""
+        self._leaving = True
+
+    async def operate(self, op_type: OpType, data: dict[str, Any] | None = None) -> None:
+        """Carry out an operation that is not a turn, and wait for its end."""
+        await self.connection.submit(op_type, data)
+        await self.connection.wait_for(lambda event: isinstance(event.payload, OPERATION_ENDS))
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Read and work off lines until the person leaves; returns the exit code."""
+        ends = [s for name in ("SIGTERM", "SIGHUP") if (s := getattr(signal, name, None))]
+        with self._on_signals(dict.fromkeys(ends, self._terminated)):
+            while not self._leaving:
+                try:
+                    text = await self._input.prompt_async(PROMPT)
+                except KeyboardInterrupt:
+                    self._interrupted_at_prompt()
+                    continue
+                except EOFError:
+                    break
+                self._last_interrupt_s = -TWICE_WITHIN_S
+                await self._take(text.strip())
+        return self.exit_code
+
+    def _interrupted_at_prompt(self) -> None:
+        now = time.monotonic()
+        if now - self._last_interrupt_s < TWICE_WITHIN_S:
+            self._leaving = True
+        else:
+            self.say("Press Ctrl-C again to leave.")
+        self._last_interrupt_s = now
+
+    async def _take(self, text: str) -> None:
+        if not text:
+            return
+        if text.lower() in LEAVE_WORDS:
+            self.leave()
+        elif commands.is_command(text):
+            await self._command(text)
+        else:
+            await self._turn(text)
+
+    async def _command(self, text: str) -> None:
+        try:
+            command, argument = commands.find(text)
+        except ValueError as error:
+            self.complain(str(error))
+            return
+        await command.run(self, argument)
+
+    async def _turn(self, text: str) -> None:
+        """Submit `text` and follow the turn to its end, asking for approvals on the way."""
+        self._interrupts = 0
+        await self.connection.submit(OpType.USER_INPUT, {"text": text})
+        while True:
+            with self._on_signals({signal.SIGINT: self._interrupted_in_turn}):
+                event = await self._turn_end_or_question()
+            if not isinstance(event.payload, ApprovalRequired):
+                return
+            await self._ask_approvals(event.payload)
+
+    async def _turn_end_or_question(self) -> Event:
+        return await self.connection.wait_for(lambda e: isinstance(e.payload, (ApprovalRequired, *TURN_ENDS)))
+
+    async def _ask_approvals(self, required: ApprovalRequired) -> None:
+        answers: list[ApprovalAnswer] = []
+        for index, item in enumerate(required.tools, 1):
+            answer = await self._ask(item, index, len(required.tools))
+            if answer is None:
+                await self.connection.submit(OpType.INTERRUPT)
+                return
+            answers.append(answer)
+        await self.connection.submit(OpType.EXEC_APPROVAL, {"approvals": [asdict(answer) for answer in answers]})
+
+    async def _ask(self, item: ApprovalItem, index: int, total: int) -> ApprovalAnswer | None:
+        """The person's answer, None to stop the turn (Ctrl-C, Ctrl-D)."""
+        render_item(self.console, item, index, total)
+        while True:
+            try:
+                text = await self._answer_input.prompt_async(prompt_hint(item) + " ")
+            except (KeyboardInterrupt, EOFError):
+                return None
+            if (answer := parse_answer(text, item)) is not None:
+                return answer
+
+    # --- signals ------------------------------------------------------------------------------------------------------
+
+    def _interrupted_in_turn(self) -> None:
+        """Ctrl-C while a turn runs: the first stops it, a second one leaves as well."""
+        self._interrupts += 1
+        self.connection.cancel()
+        if self._interrupts > 1:
+            self.leave()
+
+    def _terminated(self) -> None:
+        """SIGTERM or SIGHUP: stop what runs, save, leave."""
+        self.exit_code = ExitCode.TERMINATED
+        self.leave()
+        self.connection.cancel()
+        for prompt in (self._input, self._answer_input):
+            if prompt.app.is_running:
+                prompt.app.exit(exception=EOFError())
+
+    @contextlib.contextmanager
+    def _on_signals(self, handlers: Mapping[int, Callable[[], None]]) -> Iterator[None]:
+        """Handle signals inside the block. prompt_toolkit takes SIGINT for itself, so it is taken only around turns."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
+            for number, handler in handlers.items():
+                loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(NotImplementedError):
+                for number in handlers:
+                    loop.remove_signal_handler(number)
+
+
+def _history(state_dir: Path) -> FileHistory | InMemoryHistory:
+    """Lines typed before, in a private file; in memory only where that cannot be written."""
+    path = state_dir / "history"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(str(path))
+
+
+async def run_interactive(
+    config: Config, surroundings: Surroundings, console: Console, place: str, *, stream: bool
+) -> int:
+    """Hold a conversation at the terminal; returns the exit code. `place` is the line on model and provider."""
+    renderer = TerminalRenderer(console)
+    status = Status(yolo_mode=config.yolo_mode)
+
+    def see(event: Event) -> None:
+        status.see(event)
+        renderer.handle(event)
+
+    async with Connection(config, surroundings, stream=stream, on_event=see) as connection:
+        print_banner(
+            console,
+            version=__version__,
+            model=config.model_name,
+            runs_on=place,
+            directory=str(surroundings.workspace),
+            session_id=status.session_id,
+        )
+        app = App(connection, console, surroundings, status)
+        code = await app.run()
+    renderer.close()
+    return code

@@ -1,0 +1,45 @@
+"""Where log records go: a private file, never the screen (unless `--debug`), and never with a secret in them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from agent.sessions.redact import LiveSecrets
+
+LOG_BYTES = 2_000_000
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats a record, traceback included, and takes the live secrets out of the result."""
+
+    def __init__(self, secrets: LiveSecrets) -> None:
+        """`secrets`: the values that must not appear."""
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        return self._secrets.scrub(super().format(record))
+
+
+def set_up_logging(state_dir: Path, secrets: LiveSecrets, *, debug: bool) -> Path:
+    """Log to `<state>/logs/ml-intern.log`, with `debug` also to stderr. Returns the file's path."""
+    path = state_dir / "logs" / "ml-intern.log"
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if debug else []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handlers.append(RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, delay=True, encoding="utf-8"))
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+    except OSError as error:  # a read-only home must not keep the program from working
+        print(f"ml-intern: no log file: {error}", file=sys.stderr)
+    for handler in handlers:
+        handler.setFormatter(RedactingFormatter(secrets))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=handlers or [logging.NullHandler()])
+    for noisy in ("httpx", "httpcore", "asyncio", "markdown_it", "filelock", "urllib3", "botocore", "openai"):
+        logging.getLogger(noisy).setLevel(logging.INFO if debug else logging.WARNING)
+    logging.captureWarnings(True)
+    return path

@@ -1,0 +1,222 @@
+"""Wiring: from what the person typed to a running session. The only place where the parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from agent.cli.args import Arguments
+from agent.cli.dotenv_layers import load_dotenv_layers
+from agent.cli.exit_codes import ExitCode
+from agent.cli.log_setup import set_up_logging
+from agent.cli.stdin_prompt import EmptyPromptError, PromptInput, read_prompt
+from agent.config import Config, ConfigError, LoadedConfig, config_dir, load_config, state_dir
+from agent.core.session import Surroundings
+from agent.hub.tokens import resolve_hf_token
+from agent.llm.auto import choose_model
+from agent.llm.local import detect_local_servers
+from agent.llm.params import UnknownModelError, describe_route, missing_credentials, needs_litellm, resolve_route
+from agent.protocol.events import ErrorRaised, Event
+from agent.sessions.redact import LiveSecrets
+from agent.ui.renderer import Renderer
+
+AUTO = "auto"
+DEMO = "replay/demo"
+
+
+class StartError(Exception):
+    """The program cannot start; the text says why and what to do, `code` is what to exit with."""
+
+    def __init__(self, text: str, code: ExitCode, kind: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model to start with, and the line that says so."""
+
+    name: str
+    notice: str
+
+
+def run(arguments: Arguments) -> int:
+    """Do what the person asked for; returns the exit code. Errors that are theirs to mend are one line on stderr."""
+    try:
+        return _run(arguments)
+    except (ConfigError, EmptyPromptError) as error:
+        _warn(str(error))
+        return ExitCode.USAGE
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+
+
+def _run(arguments: Arguments) -> int:
+    cwd = Path.cwd()
+    dotenv = load_dotenv_layers(os.environ, cwd)
+    os.environ.update(dotenv.environ)  # the model library reads keys from the process environment
+    for warning in dotenv.warnings:
+        _warn(warning)
+    loaded = load_config(
+        environ=os.environ,
+        cwd=cwd,
+        config_file=Path(arguments.config_file) if arguments.config_file else None,
+        flags=arguments.flags,
+    )
+    if arguments.command == "config show":
+        from agent.cli.config_command import show_config
+
+        show_config(loaded, sys.stdout, as_json=arguments.as_json)
+        return ExitCode.OK
+    prompt = read_prompt(arguments, sys.stdin)
+    for text in prompt.notices:
+        _warn(text)
+    return asyncio.run(_start(arguments, loaded, prompt, cwd))
+
+
+async def _start(arguments: Arguments, loaded: LoadedConfig, prompt: PromptInput, cwd: Path) -> int:
+    headless = prompt.text is not None
+    renderer = _headless_renderer(arguments) if headless else None
+    try:
+        return await _start_session(arguments, loaded.config, prompt, cwd, renderer)
+    except (StartError, UnknownModelError) as error:
+        code = error.code if isinstance(error, StartError) else ExitCode.USAGE
+        kind = error.kind if isinstance(error, StartError) else "usage"
+        if renderer is None:
+            _warn(str(error))
+        else:
+            renderer.handle(Event(ErrorRaised(str(error), kind)))
+            _finish(renderer, code)
+        return code
+
+
+async def _start_session(
+    arguments: Arguments, config: Config, prompt: PromptInput, cwd: Path, renderer: Renderer | None
+) -> int:
+    if config.tool_runtime == "sandbox":
+        text = "Sandboxes are not available yet: leave out --sandbox-tools (tool_runtime) to run the tools here."
+        raise StartError(text, ExitCode.USAGE, "usage")
+    if config.mcpServers:
+        _warn("MCP servers are configured, but connecting to them is not available yet")
+    hf_token = await _hf_token(config)
+    secrets = LiveSecrets(os.environ, {"HF_TOKEN": hf_token})
+    set_up_logging(state_dir(os.environ), secrets, debug=arguments.debug)
+    model = await _choose_model(config, hf_token)
+    if model is None and renderer is None:
+        from agent.cli.first_run import ask_for_model
+
+        first = await ask_for_model(os.environ)
+        if first is None:
+            return ExitCode.CREDENTIALS
+        model, hf_token = Model(first.model_name, first.because), first.hf_token or hf_token
+    if model is None:
+        raise StartError(NO_MODEL, ExitCode.CREDENTIALS, "no_credentials")
+    route = resolve_route(model.name)
+    if problem := missing_credentials(route, os.environ, hf_token):
+        raise StartError(problem, ExitCode.CREDENTIALS, "no_credentials")
+    if needs_litellm(route):
+        from agent.llm.litellm_backend import warm_in_background
+
+        warm_in_background()
+    workspace = Path(tempfile.mkdtemp(prefix="ml-intern-demo-")) if model.name == DEMO else cwd
+    surroundings = _surroundings(workspace, hf_token, headless=renderer is not None)
+    place = f"{model.notice}{describe_route(route, os.environ)}"
+    if renderer is None:
+        return await _converse(arguments, config, model, surroundings, place)
+    _warn(f"{place}; workspace {workspace}")
+    from agent.cli.headless import run_headless
+
+    settings = config.model_copy(update={"model_name": model.name, "yolo_mode": True})
+    try:
+        code = await run_headless(settings, surroundings, prompt.text or "", renderer, not arguments.no_stream)
+    finally:
+        renderer.close()
+    _finish(renderer, code)
+    return code
+
+
+async def _converse(arguments: Arguments, config: Config, model: Model, surroundings: Surroundings, place: str) -> int:
+    if not sys.stdout.isatty():
+        text = (
+            "No prompt, and the output is not a terminal: give a prompt (ml-intern 'do this'), or run it in a terminal."
+        )
+        raise StartError(text, ExitCode.USAGE, "usage")
+    from agent.cli.interactive import run_interactive
+    from agent.ui.console import make_console
+
+    settings = config.model_copy(update={"model_name": model.name})
+    console = make_console(sys.stdout, os.environ)
+    return await run_interactive(settings, surroundings, console, place, stream=not arguments.no_stream)
+
+
+NO_MODEL = """\
+No model to work with. Do one of these:
+  set a key         ANTHROPIC_API_KEY, OPENAI_API_KEY or HF_TOKEN, in the environment or in a .env file here
+  log in            hf auth login
+  run one locally   ollama serve (or vLLM, LM Studio, llama.cpp on its default port)
+  try the demo      ml-intern --model replay/demo "train a small classifier\""""
+
+
+async def _hf_token(config: Config) -> str | None:
+    """The person's HF token. Not looked for when the model is scripted: nothing would use it."""
+    if config.model_name.startswith("replay/"):
+        return None
+    return await asyncio.to_thread(resolve_hf_token, os.environ)
+
+
+async def _choose_model(config: Config, hf_token: str | None) -> Model | None:
+    """The configured model, or for `auto` the first one that can work here."""
+    if config.model_name != AUTO:
+        return Model(config.model_name, "")
+    choice = choose_model(os.environ, hf_token, ())
+    if choice is None:
+        choice = choose_model(os.environ, hf_token, await detect_local_servers(os.environ))
+    return Model(choice.model_name, f"{choice.because}: ") if choice else None
+
+
+def _surroundings(workspace: Path, hf_token: str | None, *, headless: bool) -> Surroundings:
+    return Surroundings(
+        workspace=workspace.resolve(),
+        state_dir=state_dir(os.environ),
+        config_dir=config_dir(os.environ),
+        home=_home(os.environ),
+        environ=os.environ,
+        platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        today=date.today(),
+        headless=headless,
+        hf_token=hf_token,
+    )
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+
+
+def _headless_renderer(arguments: Arguments) -> Renderer:
+    if arguments.output_format == "text":
+        from agent.ui.text import TextRenderer
+
+        return TextRenderer(sys.stdout, sys.stderr, verbose=arguments.debug)
+    from agent.ui.json_lines import JsonResultRenderer, StreamJsonRenderer
+
+    return JsonResultRenderer(sys.stdout) if arguments.output_format == "json" else StreamJsonRenderer(sys.stdout)
+
+
+def _finish(renderer: Any, code: int) -> None:
+    """Tell a renderer that reports the exit code, and let it print what it still holds."""
+    if finish := getattr(renderer, "finish", None):
+        finish(code)
+    renderer.close()
+
+
+def _warn(text: str) -> None:
+    print(f"ml-intern: {text}", file=sys.stderr)

@@ -1,0 +1,295 @@
+"""The configuration: its keys, and how it is put together from layers.
+
+    bundled < user < project < environment < flags
+
+Every key of the result remembers the layer it came from. Whatever is wrong is reported at once, as `ConfigError`, one
+`file: key: problem` per line. How files are read and merged is in `agent.config_loading`, what the keys are in
+`agent.config_keys`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from agent.config_keys import Config, McpServer, MessagingConfig, Permissions, SlackDestination
+from agent.config_loading import (
+    DEFAULT,
+    ConfigError,
+    Key,
+    Layer,
+    Substitution,
+    Tree,
+    cache_dir,
+    config_dir,
+    dotted,
+    expand_path,
+    find_project_file,
+    is_present,
+    json_kind,
+    looks_secret,
+    printable,
+    project_problems,
+    read_object,
+    state_dir,
+    substitute,
+)
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Layer",
+    "LoadedConfig",
+    "McpServer",
+    "MessagingConfig",
+    "Permissions",
+    "SlackDestination",
+    "bundled_config_path",
+    "cache_dir",
+    "config_dir",
+    "describe",
+    "load_config",
+    "state_dir",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A valid configuration and where it came from.
+
+    `layers` has one entry per leaf of the configuration, by dotted key. `secrets` are the leaves whose text came from
+    a variable with a secret-looking name.
+    """
+
+    config: Config
+    layers: Mapping[str, Layer]
+    secrets: frozenset[Key] = frozenset()
+
+
+# --- loading ---------------------------------------------------------------------------------------------------------
+
+
+def bundled_config_path(name: str = "cli_agent_config.json") -> Path:
+    """The shipped file: inside the package when installed from a wheel, in `configs/` of a checkout."""
+    package = Path(__file__).parent
+    installed = package / "configs" / name
+    return installed if installed.exists() else package.parent / "configs" / name
+
+
+def load_config(
+    *,
+    environ: Mapping[str, str],
+    cwd: Path,
+    config_file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> LoadedConfig:
+    """Read all layers and return the configuration with the layer of each key.
+
+    `config_file` takes the place of the user's file. `flags` are keys of Config; those that are None were not given.
+    Raises ConfigError with every problem found at the first stage that found any: reading, substitution, validation.
+    """
+    tree, problems = Tree(), list[str]()
+    for layer in _file_layers(environ, cwd, config_file):
+        try:
+            values = read_object(Path(layer.source))
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        if layer.name == "project":
+            limit = tree.data.get("max_iterations", Config.model_fields["max_iterations"].default)
+            problems += project_problems(values, layer, list(Config.model_fields), limit)
+        tree.add(values, layer)
+    for key, text in _environment_values(environ):
+        layer = Layer("environment", f"ML_INTERN_{key.upper()}")
+        try:
+            tree.add({key: _scalar(key, text)}, layer)
+        except ValueError as error:
+            problems.append(f"{layer.where((key,))}: {error}")
+    for key, value in (flags or {}).items():
+        if value is not None:
+            tree.add({key: value}, Layer("flags", _FLAGS.get(key, "--" + key.replace("_", "-"))))
+    if problems:
+        raise ConfigError(problems)
+    done = substitute(tree, environ)
+    done.problems += _convert_expanded(tree, done)
+    if done.problems:
+        raise ConfigError(done.problems)
+    try:
+        config = Config.model_validate(tree.data)
+    except ValidationError as error:
+        raise ConfigError(_validation_problems(error, tree)) from None
+    layers = {dotted(key): tree.setter(key) for key, _ in _leaves(config.model_dump(mode="json"))}
+    return LoadedConfig(config, layers, frozenset(done.secret))
+
+
+_FLAGS = {"model_name": "--model", "yolo_mode": "--yolo", "tool_runtime": "--sandbox-tools"}
+"""Flags that are not called like the key they set."""
+
+
+def _file_layers(environ: Mapping[str, str], cwd: Path, config_file: Path | None) -> Iterator[Layer]:
+    yield Layer("bundled", str(bundled_config_path()))
+    named = config_file or environ.get("ML_INTERN_CLI_CONFIG")
+    user = expand_path(named, environ, cwd) if named else config_dir(environ) / "cli_agent_config.json"
+    if named or is_present(user):
+        yield Layer("user", str(user))
+    if project := find_project_file(cwd):
+        yield Layer("project", str(project))
+
+
+def _scalar_kind(key: str) -> type | None:
+    """bool, int or str for keys that one environment variable can hold, else None."""
+    annotation: Any = Config.model_fields[key].annotation
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    kinds = {str if get_origin(member) is Literal else member for member in members} - {NoneType}
+    return next((kind for kind in (bool, int, str) if kinds == {kind}), None)
+
+
+def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Keys set by ML_INTERN_<KEY>. An empty variable is one that is not set."""
+    for key in Config.model_fields:
+        if text := environ.get(f"ML_INTERN_{key.upper()}", "").strip():
+            yield key, text
+
+
+_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def _scalar(key: str, text: str) -> str | int | bool:
+    kind = _scalar_kind(key)
+    if kind is None:
+        raise ValueError(f'cannot be set by an environment variable; put "{key}" in your user file')
+    if kind is bool:
+        if text.lower() not in _BOOLEANS:
+            raise ValueError("expected true or false (also 1, 0, yes, no)")
+        return _BOOLEANS[text.lower()]
+    if kind is int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+            raise ValueError("expected a whole number")
+        return int(text)
+    return text
+
+
+def _convert_expanded(tree: Tree, done: Substitution) -> Iterator[str]:
+    """Give numbers and booleans written as `${VAR}` their type; yields a problem for each that is none."""
+    for key in done.expanded:
+        if len(key) == 1 and key[0] in Config.model_fields and _scalar_kind(name := str(key[0])) in (bool, int):
+            try:
+                tree.data[name] = _scalar(name, tree.data[name].strip())
+            except ValueError as error:
+                yield f"{tree.setter(key).where(key)}: {error}"
+
+
+# --- what is wrong, in words -----------------------------------------------------------------------------------------
+
+_EXPECTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+}
+
+
+def _validation_problems(error: ValidationError, tree: Tree) -> list[str]:
+    problems = []
+    for item in error.errors(include_url=False):
+        key = tuple(part for part in item["loc"] if part != "[key]")
+        problems.append(f"{tree.culprit(key).where(key)}: {printable(_in_words(key, dict(item)))}")
+    return problems
+
+
+def _in_words(key: Key, item: Mapping[str, Any]) -> str:
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(str(key[-1]), _keys_at(key[:-1]))
+    if kind == "missing":
+        return "missing; this key is required here"
+    if kind == "literal_error":
+        allowed = re.findall(r"'([^']*)'", context["expected"])
+        given = item["input"]
+        hint = _near(given, allowed) if isinstance(given, str) else f", got {json_kind(given)}"
+        return f"expected one of {', '.join(allowed)}{hint}"
+    if kind == "greater_than_equal":
+        return f"must be at least {context['ge']}"
+    if kind == "string_too_short":
+        return "must not be empty"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}, got {json_kind(item['input'])}"
+    return str(item["msg"])
+
+
+def _unknown_key(name: str, known: Sequence[str]) -> str:
+    return f"unknown key{_near(name, known) or '; known here: ' + ', '.join(known)}"
+
+
+def _near(text: str, known: Sequence[str]) -> str:
+    lower = {name.lower(): name for name in known}
+    matches = difflib.get_close_matches(text.lower(), lower, n=1)
+    return f'; did you mean "{lower[matches[0]]}"?' if matches else ""
+
+
+def _keys_at(key: Key) -> list[str]:
+    """The keys that an object at `key` may have."""
+    here: Any = Config
+    for part in key:
+        here = get_args(here)[-1] if get_origin(here) is dict else here.model_fields[part].annotation
+    return list(here.model_fields)
+
+
+# --- showing it ------------------------------------------------------------------------------------------------------
+
+_SECRET_TEXT = re.compile(
+    r"hf_\w{8}|sk-[\w-]{8}|gh[opsur]_\w{8}|github_pat_\w|xox[a-z]-[\w-]|AKIA\w{12}"
+    r"|//[^/@\s]+@|\bBearer |[?&-][\w-]*(?:token|key|secret|passw)[\w-]*=",
+    re.IGNORECASE,
+)
+"""Texts that hold a secret wherever they stand: known token shapes, `user:password@`, `?token=...`, `--api-key=...`."""
+
+
+def describe(loaded: LoadedConfig) -> list[tuple[str, str, Layer]]:
+    """Each leaf of the configuration: dotted key, value as JSON, layer. Secrets are shown as `"***"`.
+
+    Parts of a server or a destination that nobody set are left out.
+    """
+    rows = []
+    for key, value in _leaves(loaded.config.model_dump(mode="json")):
+        layer = loaded.layers[dotted(key)]
+        if len(key) < 3 or layer != DEFAULT:
+            text = json.dumps(_masked(key, value, loaded), ensure_ascii=False)
+            # Still JSON afterwards, unlike with `printable`.
+            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+            rows.append((dotted(key), text, layer))
+    return rows
+
+
+def _leaves(value: Any, key: Key = ()) -> Iterator[tuple[Key, Any]]:
+    if isinstance(value, dict) and value:
+        for name, item in value.items():
+            yield from _leaves(item, (*key, name))
+    else:
+        yield key, value
+
+
+def _masked(key: Key, value: Any, loaded: LoadedConfig) -> Any:
+    if isinstance(value, list):
+        # `--token abc` in the arguments of a server: the flag gives its neighbour away.
+        after_flag = [False, *(bool(re.match(r"-[^=]*$", str(item))) and looks_secret(str(item)) for item in value)]
+        masked = (_masked((*key, i), item, loaded) for i, item in enumerate(value))
+        return ["***" if hide else item for item, hide in zip(masked, after_flag, strict=False)]
+    if not isinstance(value, str) or not value or (key[-1] == "auth" and value == "oauth"):
+        return value
+    name = [str(part) for part in key[2:] if isinstance(part, str)][-1:]
+    secret = key in loaded.secrets or any(looks_secret(part) or part == "auth" for part in name)
+    return "***" if secret or _SECRET_TEXT.search(value) else value

@@ -1,0 +1,159 @@
+"""The keys of the configuration: names, types, defaults and limits.
+
+To add a key: add a field. The person can then set it in a file, by a flag and, if it is a scalar, by `ML_INTERN_<KEY>`;
+a project's file cannot, unless the key is named in `agent.config_loading.PROJECT_KEYS`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from agent.config_loading import printable
+
+Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
+AutoEvent = Literal["approval_required", "error", "turn_complete"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True)
+
+
+class McpServer(_Section):
+    """An MCP server: a program to start (`command`) or an address (`url`)."""
+
+    command: str | None = None
+    args: list[str] = Field(default_factory=list, repr=False)
+    env: dict[str, str] = Field(default_factory=dict, repr=False)
+    cwd: str | None = None
+    url: str | None = Field(default=None, repr=False)
+    transport: Literal["stdio", "http", "streamable-http", "sse"] | None = None
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    auth: str | None = Field(default=None, repr=False)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> McpServer:
+        local = {"command", "args", "env", "cwd"} & self.model_fields_set
+        remote = {"url", "headers", "auth"} & self.model_fields_set
+        if bool(self.command) == bool(self.url):
+            raise ValueError('give it either a "command" to start or a "url" to connect to')
+        if (self.command and remote) or (self.url and local):
+            wrong = ", ".join(sorted(remote if self.command else local))
+            raise ValueError(f"{wrong} cannot be combined with {'command' if self.command else 'url'}; remove one side")
+        if self.url and not self.url.startswith(("http://", "https://")):
+            raise ValueError("url must start with http:// or https://")
+        if self.transport and (self.transport == "stdio") != bool(self.command):
+            raise ValueError('transport is "stdio" with a command; "http", "streamable-http" or "sse" with a url')
+        return self
+
+
+class SlackDestination(_Section):
+    """A Slack channel that messages can be sent to."""
+
+    provider: Literal["slack"]
+    token: str = Field(min_length=1, repr=False)
+    channel: str = Field(min_length=1)
+    allow_agent_tool: bool = False
+    allow_auto_events: bool = False
+    username: str | None = None
+    icon_emoji: str | None = None
+
+
+class MessagingConfig(_Section):
+    """Notifications: where they may go, and which events send one by themselves."""
+
+    enabled: bool = False
+    auto_event_types: list[AutoEvent] = Field(default_factory=lambda: list(get_args(AutoEvent)))
+    destinations: dict[str, SlackDestination] = Field(default_factory=dict)
+
+    @field_validator("auto_event_types")
+    @classmethod
+    def _without_repeats(cls, value: list[AutoEvent]) -> list[AutoEvent]:
+        return list(dict.fromkeys(value))
+
+    @field_validator("destinations")
+    @classmethod
+    def _plain_names(cls, value: dict[str, SlackDestination]) -> dict[str, SlackDestination]:
+        for name in value:
+            if not re.fullmatch(r"[a-z0-9._-]+", name):
+                raise ValueError(f'rename "{printable(name)}": only a-z, 0-9, ".", "_" and "-" may be in a name')
+        return value
+
+    @model_validator(mode="after")
+    def _somewhere_to_send(self) -> MessagingConfig:
+        if self.enabled and not self.destinations:
+            raise ValueError("enabled without any destination; add one under destinations, or set enabled to false")
+        return self
+
+
+def _readable_rule(text: str) -> str:
+    from agent.protocol.permissions import PermissionRule
+
+    PermissionRule.parse(text)
+    return text
+
+
+RuleText = Annotated[str, AfterValidator(_readable_rule)]
+"""A permission rule such as `bash(git push *)`; see agent/protocol/permissions.py."""
+
+
+class Permissions(_Section):
+    """What runs without asking, what asks, what never runs."""
+
+    allow: list[RuleText] = Field(default_factory=list)
+    ask: list[RuleText] = Field(default_factory=list)
+    deny: list[RuleText] = Field(default_factory=list)
+
+
+class Config(_Section):
+    """Everything a person can set."""
+
+    model_name: str = Field(default="auto", min_length=1)
+    mcpServers: dict[str, McpServer] = Field(default_factory=dict)
+    save_sessions: bool = True
+    session_dataset_repo: str | None = None
+    share_traces: bool = False
+    personal_trace_repo_template: str = "{hf_user}/ml-intern-sessions"
+    auto_save_interval: int = Field(default=1, ge=0)
+    heartbeat_interval_s: int = Field(default=60, ge=0)
+    yolo_mode: bool = False
+    confirm_cpu_jobs: bool = True
+    auto_file_upload: bool = False
+    max_iterations: int = 300
+    tool_runtime: Literal["local", "sandbox"] = "local"
+    reasoning_effort: Effort | None = "high"
+    context_window: int | None = Field(default=None, ge=8000)
+    messaging: MessagingConfig = Field(default_factory=MessagingConfig)
+    permissions: Permissions = Field(default_factory=Permissions)
+    child_env: list[str] = Field(default_factory=list)
+
+    @field_validator("mcpServers", "messaging", "permissions", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @field_validator("model_name", mode="before")
+    @classmethod
+    def _trimmed(cls, value: Any) -> Any:
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("reasoning_effort", mode="before")
+    @classmethod
+    def _off_is_null(cls, value: Any) -> Any:
+        return None if value == "off" else value
+
+    @field_validator("max_iterations")
+    @classmethod
+    def _positive_or_unlimited(cls, value: int) -> int:
+        if value < 1 and value != -1:
+            raise ValueError("must be at least 1, or -1 for no limit")
+        return value
+
+    @field_validator("child_env")
+    @classmethod
+    def _variable_names(cls, value: list[str]) -> list[str]:
+        if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in value):
+            raise ValueError("list names of environment variables only, such as HF_TOKEN; values do not belong here")
+        return value

@@ -1,0 +1,184 @@
+"""The history of a session: what the model is shown, its invariants, and how much room it takes.
+
+Invariants, kept by every method: the system prompt comes first; every tool call has exactly one result, in call order,
+right behind its assistant message by the time the model is asked again (`repair`); text is valid UTF-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent.context_manager import compaction
+from agent.context_manager.prompts import render
+from agent.context_manager.tokens import estimate_message, estimate_tools
+from agent.protocol.messages import Message, ToolCall, tool_message
+
+COMPACT_AT = 0.9
+"""Share of the model's window above which history is shortened before the next call."""
+
+
+class ContextManager:
+    """The message list of one session with its token count."""
+
+    def __init__(self, system_prompt: str, model_max_tokens: int, tool_specs: Sequence[Mapping[str, Any]] = ()) -> None:
+        """`model_max_tokens` is the model's whole window; `tool_specs` (wire form) count towards its use."""
+        self.model_max_tokens = model_max_tokens
+        self._tools_tokens = estimate_tools(tool_specs)
+        self.items: list[Message] = [Message(role="system", content=system_prompt, origin="system")]
+        self._estimate = estimate_message(self.items[0])
+        self._correction = 0
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def usage_tokens(self) -> int:
+        """Tokens the next request will take: our running estimate plus what the provider last counted beyond it."""
+        return max(0, self._estimate + self._tools_tokens + self._correction)
+
+    @property
+    def compaction_threshold(self) -> int:
+        """Tokens above which history is shortened."""
+        return int(COMPACT_AT * self.model_max_tokens)
+
+    @property
+    def needs_compaction(self) -> bool:
+        """Whether the next request would be too close to the window."""
+        return self.usage_tokens > self.compaction_threshold
+
+    def wire_messages(self, *, replay_thinking: bool) -> list[dict[str, Any]]:
+        """History in the form a provider takes."""
+        return [message.to_wire(replay_thinking=replay_thinking) for message in self.items]
+
+    # --- adding ------------------------------------------------------------------------------------------------------
+
+    def add_message(self, message: Message) -> Message:
+        """Append `message`, made valid UTF-8; returns what was stored."""
+        message = _well_formed(message)
+        self.items.append(message)
+        self._estimate += estimate_message(message)
+        return message
+
+    def add_result(self, message: Message) -> Message:
+        """Put a tool result in its place: behind its assistant message, in call order."""
+        message = _well_formed(message)
+        place = self._place_of(message.tool_call_id)
+        self.items.insert(place, message)
+        self._estimate += estimate_message(message)
+        return message
+
+    def _place_of(self, call_id: str | None) -> int:
+        """Index for the result of `call_id`: the block of results ends the history or is followed by later messages."""
+        for start in range(len(self.items) - 1, -1, -1):
+            order = [call.id for call in self.items[start].tool_calls]
+            if call_id in order:
+                break
+        else:
+            return len(self.items)
+        rank, place = order.index(call_id), start + 1
+        while place < len(self.items) and self.items[place].role == "tool":
+            earlier = self.items[place].tool_call_id
+            if earlier in order and order.index(earlier) > rank:
+                break
+            place += 1
+        return place
+
+    def set_system_prompt(self, text: str) -> None:
+        """Replace the system prompt (tools or mode changed)."""
+        self._estimate -= estimate_message(self.items[0])
+        self.items[0] = Message(role="system", content=text, origin="system")
+        self._estimate += estimate_message(self.items[0])
+
+    def record_usage(self, prompt_tokens: int | None) -> None:
+        """Believe the provider: the request just answered took `prompt_tokens`. Call it before adding the answer."""
+        if prompt_tokens:
+            self._correction = prompt_tokens - self._estimate - self._tools_tokens
+
+    # --- mending -----------------------------------------------------------------------------------------------------
+
+    def unanswered_calls(self) -> list[ToolCall]:
+        """Calls of the last assistant message that have no result yet."""
+        for index in range(len(self.items) - 1, -1, -1):
+            if self.items[index].role == "assistant":
+                answered = {m.tool_call_id for m in self.items[index + 1 :] if m.role == "tool"}
+                return [call for call in self.items[index].tool_calls if call.id not in answered]
+        return []
+
+    def repair(self) -> int:
+        """Give every call without a result a stub saying that it never ran; drop results without a call.
+
+        Returns how many messages were added or dropped. Looks at the whole history: once per turn, not per step.
+        """
+        repaired: list[Message] = []
+        changes = 0
+        index = 0
+        while index < len(self.items):
+            message = self.items[index]
+            index += 1
+            if message.role == "tool":  # a result outside the block of its call
+                changes += 1
+                continue
+            repaired.append(message)
+            if not message.tool_calls:
+                continue
+            found: dict[str | None, Message] = {}
+            while index < len(self.items) and self.items[index].role == "tool":
+                found.setdefault(self.items[index].tool_call_id, self.items[index])
+                index += 1
+            for call in message.tool_calls:
+                changes += call.id not in found
+                result = found.pop(call.id) if call.id in found else _never_ran(call)
+                repaired.append(result)
+            changes += len(found)
+        if changes:
+            self._replace(repaired)
+        return changes
+
+    def undo_last_turn(self) -> int:
+        """Take back everything from the person's last message on; returns the number of messages removed."""
+        for index in range(len(self.items) - 1, 0, -1):
+            if self.items[index].role == "user" and not self.items[index].is_synthetic:
+                removed = len(self.items) - index
+                self._replace(self.items[:index])
+                return removed
+        return 0
+
+    def compact(self, target_tokens: int | None = None) -> tuple[int, int]:
+        """Shorten history to `target_tokens` (default: half the threshold); returns usage before and after.
+
+        Never fails: what cannot be shortened stays.
+        """
+        before = self.usage_tokens
+        target = self.compaction_threshold // 2 if target_tokens is None else target_tokens
+        room = target - self._tools_tokens - max(0, self._correction)
+        shorter = compaction.shorten(self.items, room)
+        if shorter is not None:
+            scale = self._correction / max(1, self._estimate)
+            self._replace(shorter)
+            self._correction = int(scale * self._estimate)
+        return before, self.usage_tokens
+
+    def _replace(self, items: list[Message]) -> None:
+        self.items = items
+        self._estimate = sum(estimate_message(message) for message in items)
+
+
+def _never_ran(call: ToolCall) -> Message:
+    return tool_message(call, render("guards/not_executed"), "repair")
+
+
+def _well_formed(message: Message) -> Message:
+    """`message` with lone surrogates replaced: they cannot be sent as UTF-8 and would break every later call."""
+    content = message.content
+    if content is not None and not _is_utf8(content):
+        message = replace(message, content=content.encode("utf-8", "replace").decode())
+    return message
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,239 @@
+"""The submission loop: takes operations from one queue, carries them out on the session, and reports on another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agent.config import Config
+from agent.core.session import Session, Surroundings, TurnCancelled
+from agent.core.tool_batch import record, settle_approvals
+from agent.core.tools import ToolRouter, create_builtin_tools
+from agent.core.turn import TurnStopped, compact, run_turn
+from agent.core.turn_state import TurnState
+from agent.llm.failures import LLMCallError
+from agent.protocol.events import (
+    ErrorRaised,
+    Event,
+    Interrupted,
+    NewComplete,
+    Payload,
+    Processing,
+    Ready,
+    SettingsChanged,
+    Shutdown,
+    ToolStateChange,
+    TurnComplete,
+    UndoComplete,
+)
+from agent.protocol.messages import user_message
+from agent.protocol.operations import Operation, OpType, Submission
+from agent.protocol.tools import ToolResult
+
+logger = logging.getLogger(__name__)
+
+
+async def submission_loop(
+    submission_queue: asyncio.Queue[Submission],
+    event_queue: asyncio.Queue[Event],
+    config: Config,
+    surroundings: Surroundings,
+    tool_router: ToolRouter | None = None,
+    session_holder: list[Session | None] | None = None,
+    stream: bool = True,
+) -> None:
+    """Serve submissions until `shutdown`. The first event is `ready`, the last `shutdown`.
+
+    `session_holder[0]` becomes the session, so that a user interface can call `cancel()`. Raises what opening the
+    session raises (`UnknownModelError`); afterwards nothing but `CancelledError`.
+    """
+    router = tool_router or ToolRouter(create_builtin_tools())
+    async with router:
+        session = await Session.open(event_queue, config, surroundings, router, stream=stream)
+        if session_holder is not None:
+            session_holder[0] = session
+        try:
+            count = len(router.names)
+            await session.send_event(Ready(f"{count} tools ready", count, session.session_id, session.model_name))
+            while session.is_running:
+                await process_submission(session, await submission_queue.get())
+        finally:
+            await session.close()
+
+
+async def process_submission(session: Session, submission: Submission) -> bool:
+    """Carry out one submission; False when it was the last one. An unexpected error becomes an `error` event."""
+    operation = submission.operation
+    handler = HANDLERS.get(operation.op_type)
+    if handler is None:
+        logger.warning("unknown operation %s", operation.op_type)
+        return True
+    try:
+        await handler(session, operation)
+    except Exception as error:  # the last line of defence: the session stays usable
+        logger.exception("operation %s failed", operation.op_type.value)
+        await session.send_event(ErrorRaised(session.secrets.scrub(f"{type(error).__name__}: {error}")))
+    return session.is_running
+
+
+class Handlers:
+    """What each operation does. Each ends with an event that a user interface can wait for."""
+
+    @staticmethod
+    async def run_agent(session: Session, text: str) -> str | None:
+        """A turn on the person's `text`; returns the final answer, or None when there is none (yet)."""
+        session.reset_cancel()
+        await Handlers.abandon_pending_approval(session)
+        session.history.repair()
+        session.turn = TurnState(session.config.max_iterations, session.surroundings.headless)
+        session.remember(user_message(text))
+        return await Handlers._drive(session, session.turn)
+
+    @staticmethod
+    async def _drive(session: Session, turn: TurnState) -> str | None:
+        """Run the turn from where it is to its end, and report exactly one end."""
+        await session.send_event(Processing())
+        answer: str | None = None
+        end: Payload
+        try:
+            outcome = await run_turn(session, turn)
+            if outcome.kind == "waiting":
+                return None
+            answer = outcome.final_text
+            end = TurnComplete(len(session.history.items), answer, "iteration_limit" if turn.is_closing else "done")
+        except TurnCancelled:
+            end = Interrupted()
+        except TurnStopped as stop:
+            end = ErrorRaised(str(stop), "guard")
+        except LLMCallError as error:
+            end = ErrorRaised(session.secrets.scrub(error.failure.user_text), error.failure.kind.value)
+        except Exception as error:  # a bug of ours must not leave the turn without an end
+            logger.exception("the turn failed")
+            end = ErrorRaised(session.secrets.scrub(f"Unexpected error: {type(error).__name__}: {error}"))
+        await Handlers._end_turn(session, end)
+        return answer
+
+    @staticmethod
+    async def _end_turn(session: Session, end: Payload) -> None:
+        session.history.repair()
+        session.turn = None
+        session.turn_count += 1
+        await session.save()
+        await session.send_event(end)
+
+    @staticmethod
+    async def exec_approval(session: Session, approvals: list[dict[str, Any]]) -> str | None:
+        """Carry out the person's answers and go on with the turn."""
+        pending, turn = session.pending, session.turn
+        if pending is None or turn is None:
+            await session.send_event(ErrorRaised("Nothing is waiting for an approval."))
+            return None
+        session.reset_cancel()
+        session.pending = None
+        answers = {str(answer.get("tool_call_id")): answer for answer in approvals}
+        if not await settle_approvals(session, pending.calls, answers):
+            await Handlers._end_turn(session, Interrupted())
+            return None
+        return await Handlers._drive(session, turn)
+
+    @staticmethod
+    async def abandon_pending_approval(session: Session) -> None:
+        """The person went on to something else: waiting calls are answered with a no."""
+        pending, session.pending = session.pending, None
+        for prepared in pending.calls if pending else ():
+            name = prepared.call.function.name
+            await session.send_event(ToolStateChange(prepared.call.id, name, "abandoned"))
+            await record(session, prepared, ToolResult("Not run: the person went on without approving it.", ok=False))
+
+    @staticmethod
+    async def undo(session: Session) -> None:
+        """Take back the last turn."""
+        session.pending = session.turn = None
+        session.plan = ()
+        removed = session.history.undo_last_turn()
+        if session.journal:
+            session.journal.append("context", {"undo": removed})
+        await session.send_event(UndoComplete(removed))
+
+    @staticmethod
+    async def new_conversation(session: Session, clear_screen: bool) -> None:
+        """Begin again with an empty history."""
+        old = await session.start_new_conversation()
+        await session.send_event(NewComplete(session_id=session.session_id, clear_screen=clear_screen, **old))
+
+    @staticmethod
+    async def configure(session: Session, settings: dict[str, Any]) -> None:
+        """Change the model or the approval mode."""
+        if "model_name" in settings:
+            try:
+                session.update_model(settings["model_name"])
+            except ValueError as error:
+                await session.send_event(ErrorRaised(str(error), "model"))
+                return
+        if "yolo_mode" in settings:
+            session.set_yolo_mode(bool(settings["yolo_mode"]))
+        await session.send_event(SettingsChanged(session.model_name, session.yolo_mode))
+
+    @staticmethod
+    async def shutdown(session: Session) -> None:
+        """End the session."""
+        await Handlers.abandon_pending_approval(session)
+        session.is_running = False
+        await session.save()
+        await session.send_event(Shutdown())
+
+
+async def _user_input(session: Session, operation: Operation) -> None:
+    await Handlers.run_agent(session, str((operation.data or {}).get("text", "")))
+
+
+async def _exec_approval(session: Session, operation: Operation) -> None:
+    await Handlers.exec_approval(session, list((operation.data or {}).get("approvals", [])))
+
+
+async def _interrupt(session: Session, _operation: Operation) -> None:
+    """Ends a turn that waits for approval. (A running turn is stopped by `Session.cancel`.)"""
+    if session.pending is None:
+        await session.send_event(Interrupted())
+        return
+    await Handlers.abandon_pending_approval(session)
+    await Handlers._end_turn(session, Interrupted())
+
+
+async def _undo(session: Session, _operation: Operation) -> None:
+    await Handlers.undo(session)
+
+
+async def _compact(session: Session, _operation: Operation) -> None:
+    await compact(session)
+
+
+async def _new(session: Session, operation: Operation) -> None:
+    await Handlers.new_conversation(session, bool((operation.data or {}).get("clear_screen")))
+
+
+async def _resume(session: Session, _operation: Operation) -> None:
+    await session.send_event(ErrorRaised("Resume failed: saved sessions cannot be taken up yet.", "usage"))
+
+
+async def _configure(session: Session, operation: Operation) -> None:
+    await Handlers.configure(session, operation.data or {})
+
+
+async def _shutdown(session: Session, _operation: Operation) -> None:
+    await Handlers.shutdown(session)
+
+
+HANDLERS: dict[OpType, Callable[[Session, Operation], Awaitable[None]]] = {
+    OpType.USER_INPUT: _user_input,
+    OpType.EXEC_APPROVAL: _exec_approval,
+    OpType.INTERRUPT: _interrupt,
+    OpType.UNDO: _undo,
+    OpType.COMPACT: _compact,
+    OpType.NEW: _new,
+    OpType.RESUME: _resume,
+    OpType.CONFIGURE: _configure,
+    OpType.SHUTDOWN: _shutdown,
+}

@@ -1,0 +1,197 @@
+"""The tool calls of one reply: prepare in order, decide, run in parallel, record in order.
+
+Whatever happens (denied, crashed, cancelled), every call ends with exactly one result in history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent.core.guards import CallRecord
+from agent.core.session import Session
+from agent.core.turn_state import PreparedCall
+from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolStateChange
+from agent.protocol.messages import FunctionCall, ToolCall, tool_message
+from agent.protocol.tools import ToolResult
+
+logger = logging.getLogger(__name__)
+
+INTERRUPTED = "Interrupted by the person before it finished. Its effects, if any, are unknown."
+
+
+def prepare(session: Session, call: ToolCall) -> PreparedCall:
+    """Parse the arguments of `call` and decide what becomes of it. History always gets valid JSON arguments."""
+    arguments, problem = _parse(call)
+    call = replace(call, function=FunctionCall(call.function.name, json.dumps(arguments, ensure_ascii=False)))
+    if problem:
+        return PreparedCall(call, arguments, problem=ToolResult(problem, ok=False), malformed=True)
+    if problem := session.router.problem_with(call.function.name, arguments):
+        return PreparedCall(call, arguments, problem=ToolResult(problem, ok=False))
+    spec = session.router.find(call.function.name)
+    assert spec is not None  # problem_with knows the name
+    decision = session.policy.decide(spec, arguments)
+    if decision.action == "deny":
+        denied = ToolResult(f"Not run: {decision.reason}", ok=False)
+        return PreparedCall(call, arguments, decision, problem=denied)
+    return PreparedCall(call, arguments, decision)
+
+
+def _parse(call: ToolCall) -> tuple[dict[str, Any], str | None]:
+    """Arguments as an object, and what was wrong with them. Nothing at all (`""`, `null`) means no arguments."""
+    text, name = call.function.arguments, call.function.name
+    if not text.strip():
+        return {}, None
+    try:
+        arguments = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return {}, (
+            f"ERROR: Tool call to '{name}' had malformed JSON arguments: {error}. Nothing was run. Send the call again "
+            "with valid JSON; pass long text in smaller pieces."
+        )
+    if arguments is None:
+        return {}, None
+    if not isinstance(arguments, dict):
+        kind = (
+            "an array" if isinstance(arguments, list) else "a string" if isinstance(arguments, str) else "a plain value"
+        )
+        return {}, f"ERROR: The arguments of '{name}' must be a JSON object, not {kind}. Nothing was run."
+    return arguments, None
+
+
+async def run_batch(
+    session: Session, calls: Sequence[PreparedCall], *, announce: bool = True
+) -> list[CallRecord] | None:
+    """Run `calls` at the same time and record their results in call order; returns None if the person stopped it.
+
+    `announce` sends a `tool_call` event for each (not for approved calls: the approval showed them). Finished results
+    are kept when the batch is stopped; the other calls get an interrupted result.
+    """
+    if announce:
+        for prepared in calls:
+            await session.send_event(_started(prepared))
+    for prepared in calls:
+        if prepared.decision is not None and prepared.decision.action == "deny":
+            await session.send_event(_state(prepared, "rejected"))
+    order = asyncio.Lock()
+    tasks = [asyncio.create_task(_run(session, prepared, order)) for prepared in calls]
+    finished = await session.finish_or_cancel(tasks)
+    records = []
+    for prepared, task in zip(calls, tasks, strict=True):
+        done = task.done() and not task.cancelled()
+        result, duration_s = task.result() if done else (ToolResult(INTERRUPTED, ok=False), 0.0)
+        if not done:
+            await session.send_event(_state(prepared, "cancelled"))
+        await record(session, prepared, result, duration_s)
+        records.append(_record(session, prepared, result))
+    await session.save()
+    return records if finished else None
+
+
+async def _run(session: Session, prepared: PreparedCall, order: asyncio.Lock) -> tuple[ToolResult, float]:
+    """The result of one call and its duration. Raises nothing but `CancelledError`."""
+    if prepared.problem is not None:
+        return prepared.problem, 0.0
+    name = prepared.call.function.name
+    spec = session.router.find(name)
+    started = time.monotonic()
+    if spec is not None and spec.exclusive:
+        async with order:
+            result = await session.router.call_tool(name, prepared.arguments, session, prepared.call.id)
+    else:
+        result = await session.router.call_tool(name, prepared.arguments, session, prepared.call.id)
+    return result, time.monotonic() - started
+
+
+async def record(session: Session, prepared: PreparedCall, result: ToolResult, duration_s: float = 0.0) -> None:
+    """Put a result into history and tell the renderers, without the secrets it may contain."""
+    output = session.secrets.scrub(result.output)
+    display = session.secrets.scrub(result.display) if result.display is not None else None
+    call = prepared.call
+    session.remember_result(tool_message(call, output))
+    await session.send_event(ToolOutput(call.function.name, call.id, output, result.ok, display, round(duration_s, 3)))
+
+
+def _started(prepared: PreparedCall) -> ToolCallStarted:
+    return ToolCallStarted(prepared.call.function.name, prepared.arguments, prepared.call.id)
+
+
+def _state(prepared: PreparedCall, state: str) -> ToolStateChange:
+    return ToolStateChange(prepared.call.id, prepared.call.function.name, state)
+
+
+def _record(session: Session, prepared: PreparedCall, result: ToolResult) -> CallRecord:
+    name = prepared.call.function.name
+    spec = session.router.find(name)
+    is_poll = spec.is_poll(prepared.arguments) if spec and not prepared.problem else False
+    return CallRecord(name, prepared.call.function.arguments, result.output, prepared.malformed, is_poll)
+
+
+def approval_item(session: Session, prepared: PreparedCall) -> ApprovalItem:
+    """What the person is shown of a call that waits."""
+    decision = prepared.decision
+    assert decision is not None  # only decided calls wait
+    return ApprovalItem(
+        tool=prepared.call.function.name,
+        arguments=prepared.arguments,
+        tool_call_id=prepared.call.id,
+        reason=decision.reason,
+        preview=_preview(session, prepared),
+        always_rule=decision.always_rule,
+        needs_human=decision.needs_human,
+        auto_approval_blocked=decision.auto_approval_blocked,
+        block_reason=decision.block_reason,
+        estimated_cost_usd=decision.estimated_cost_usd,
+        remaining_cap_usd=decision.remaining_cap_usd,
+    )
+
+
+def _preview(session: Session, prepared: PreparedCall) -> str | None:
+    spec = session.router.find(prepared.call.function.name)
+    if spec is None or spec.preview is None:
+        return None
+    try:
+        return spec.preview(prepared.arguments, session)
+    except Exception:  # a preview is a courtesy; the approval itself must still be asked
+        logger.exception("no preview of %s", spec.name)
+        return None
+
+
+async def settle_approvals(
+    session: Session, calls: Sequence[PreparedCall], answers: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Carry out the person's answers (by tool call id; a missing one is a no). False if the turn was stopped."""
+    approved, rejected = [], []
+    for prepared in calls:
+        answer = answers.get(prepared.call.id, {})
+        if answer.get("approved"):
+            approved.append(_with_edits(prepared, answer))
+            await session.send_event(_state(prepared, "approved"))
+            if rule := answer.get("always_rule"):
+                session.policy.remember(rule)
+        else:
+            rejected.append((prepared, str(answer.get("feedback") or "")))
+            await session.send_event(_state(prepared, "rejected"))
+    for prepared in approved:
+        await session.send_event(_state(prepared, "running"))
+    records = await run_batch(session, approved, announce=False) if approved else []
+    for prepared, feedback in rejected:
+        await record(session, prepared, ToolResult(_rejection(feedback), ok=False))
+    return records is not None
+
+
+def _with_edits(prepared: PreparedCall, answer: Mapping[str, Any]) -> PreparedCall:
+    """The call as the person changed it: an edited script, another namespace."""
+    changes = {"script": answer.get("edited_script"), "namespace": answer.get("namespace")}
+    changes = {name: value for name, value in changes.items() if value is not None and name in prepared.arguments}
+    return replace(prepared, arguments=prepared.arguments | changes) if changes else prepared
+
+
+def _rejection(feedback: str) -> str:
+    text = "The person did not approve this call; it was not run."
+    return f"{text} Their feedback: {feedback}" if feedback else text

@@ -1,0 +1,190 @@
+"""The one door to litellm: nothing else imports it, and it is imported only when a call needs it.
+
+The guards around it come from observed behaviour (spec llm.md §12): no network at import, no reading of stray `.env`
+files, no silent retries, no key of one provider sent to another, plain copies of our data.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from agent.llm.stream import Delta, ToolDelta, Usage, extract_usage
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 15.0
+READ_TIMEOUT_S = 300.0
+ANTHROPIC_MAX_TOKENS = 64_000
+"""litellm gives unknown Claude models 4,096 answer tokens, which cuts file writes."""
+
+_lock = threading.Lock()
+
+
+def load() -> Any:
+    """Import litellm (2-4 s the first time) and set it up. Thread-safe; call it off the event loop."""
+    with _lock:
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        os.environ.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
+        os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+        import litellm
+
+        litellm.suppress_debug_info = True
+        litellm.disable_hf_tokenizer_download = True
+        litellm.modify_params = True
+        litellm.drop_params = False
+        litellm.REPEATED_STREAMING_CHUNK_LIMIT = 1_000_000_000
+        for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "litellm"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        return litellm
+
+
+def warm_in_background() -> None:
+    """Start importing litellm in a daemon thread, so that it is there when the first call needs it."""
+    threading.Thread(target=_warm, name="litellm-import", daemon=True).start()
+
+
+def _warm() -> None:
+    try:
+        load()
+    except Exception:  # the first real call raises the same error where it can be shown
+        logger.warning("importing litellm failed", exc_info=True)
+
+
+async def stream(params: Mapping[str, Any], request: Mapping[str, Any]) -> AsyncIterator[Delta]:
+    """Make one request and yield its deltas.
+
+    `params` are the resolved kwargs of the route (model, api_base, api_key, effort); `request` holds messages, tools,
+    tool_choice and stream. Raises litellm's own exceptions; `agent.llm.failures.classify` knows them.
+    """
+    import asyncio
+
+    litellm = await asyncio.to_thread(load)
+    kwargs = await asyncio.to_thread(_call_arguments, litellm, params, request)
+    response = await litellm.acompletion(**kwargs)
+    if not request.get("stream", True):
+        yield _whole(response)
+        return
+    try:
+        async for chunk in response:
+            yield _delta(chunk)
+    finally:
+        await _close(response)
+
+
+def _call_arguments(litellm: Any, params: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything handed to litellm, as plain copies: some of its providers change nested input."""
+    import httpx
+
+    kwargs: dict[str, Any] = copy.deepcopy({**request, **params})
+    for message in kwargs["messages"]:
+        _repair_arguments(message)
+    kwargs.setdefault("stream", True)
+    if kwargs["stream"]:
+        kwargs["stream_options"] = {"include_usage": True}
+    if not kwargs.get("tools"):
+        kwargs.pop("tools", None)
+        kwargs.pop("tool_choice", None)
+    model = kwargs["model"]
+    if model.startswith("anthropic/"):
+        kwargs.setdefault("max_tokens", _answer_limit(litellm, model))
+    return kwargs | {
+        "drop_params": True,
+        "max_retries": 0,
+        "num_retries": 0,
+        "_skip_mcp_handler": True,
+        "timeout": httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+    }
+
+
+def _repair_arguments(message: dict[str, Any]) -> None:
+    """Anthropic raises before sending when a call's arguments are not a JSON object."""
+    for call in message.get("tool_calls") or []:
+        try:
+            valid = isinstance(json.loads(call["function"]["arguments"]), dict)
+        except ValueError:
+            valid = False
+        if not valid:
+            call["function"]["arguments"] = "{}"
+
+
+def _answer_limit(litellm: Any, model: str) -> int:
+    known = litellm.model_cost.get(model.removeprefix("anthropic/"), {})
+    limit = known.get("max_output_tokens") or known.get("max_tokens") or ANTHROPIC_MAX_TOKENS
+    return min(int(limit), ANTHROPIC_MAX_TOKENS)
+
+
+def _delta(chunk: Any) -> Delta:
+    choices = getattr(chunk, "choices", None) or []
+    usage = extract_usage(getattr(chunk, "usage", None))
+    if not choices:
+        return Delta(usage=usage)
+    delta = choices[0].delta
+    return Delta(
+        text=getattr(delta, "content", None) or "",
+        reasoning=getattr(delta, "reasoning_content", None) or "",
+        thinking_blocks=tuple(dict(block) for block in getattr(delta, "thinking_blocks", None) or ()),
+        tool_calls=tuple(_tool_delta(call) for call in getattr(delta, "tool_calls", None) or ()),
+        finish_reason=choices[0].finish_reason,
+        usage=usage,
+    )
+
+
+def _tool_delta(call: Any) -> ToolDelta:
+    arguments = call.function.arguments
+    if arguments is not None and not isinstance(arguments, str):
+        arguments = json.dumps(arguments)
+    return ToolDelta(getattr(call, "index", None), call.id or None, call.function.name or None, arguments or "")
+
+
+def _whole(response: Any) -> Delta:
+    """A non-streamed response as one delta."""
+    choice = response.choices[0]
+    message = choice.message
+    calls = enumerate(getattr(message, "tool_calls", None) or ())
+    return Delta(
+        text=message.content or "",
+        reasoning=getattr(message, "reasoning_content", None) or "",
+        thinking_blocks=tuple(dict(block) for block in getattr(message, "thinking_blocks", None) or ()),
+        tool_calls=tuple(
+            ToolDelta(index, call.id or None, call.function.name, call.function.arguments or "")
+            for index, call in calls
+        ),
+        finish_reason=choice.finish_reason,
+        usage=extract_usage(getattr(response, "usage", None)),
+    )
+
+
+async def _close(response: Any) -> None:
+    """End the HTTP stream, so that a cancelled answer is not generated and billed to its end."""
+    for candidate in (response, getattr(response, "completion_stream", None)):
+        close = getattr(candidate, "aclose", None) or getattr(candidate, "close", None)
+        if close is None:
+            continue
+        try:
+            outcome = close()
+            if hasattr(outcome, "__await__"):
+                await outcome
+        except Exception:  # closing is best effort; the answer or its error is already on its way
+            logger.debug("closing the model stream failed", exc_info=True)
+
+
+def price_usd(model: str, usage: Usage) -> float | None:
+    """What litellm's bundled price list says of `usage` on `model`; None when it does not know the model."""
+    litellm = load()
+    entry = litellm.model_cost.get(model) or litellm.model_cost.get(model.split("/", 1)[-1])
+    if not entry or entry.get("input_cost_per_token") is None:
+        return None
+    prompt_price = float(entry["input_cost_per_token"])
+    plain = max(0, usage.prompt_tokens - usage.cache_read_tokens - usage.cache_creation_tokens)
+    return (
+        plain * prompt_price
+        + usage.cache_read_tokens * float(entry.get("cache_read_input_token_cost") or prompt_price)
+        + usage.cache_creation_tokens * float(entry.get("cache_creation_input_token_cost") or prompt_price)
+        + usage.completion_tokens * float(entry.get("output_cost_per_token") or 0.0)
+    )

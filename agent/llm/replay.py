@@ -1,0 +1,125 @@
+"""The replay provider: a script of model answers, usable wherever a model is (`--model replay/demo`).
+
+A script is JSON lines, one object per model call; blank lines and lines starting with `#` are skipped:
+
+    {"text": "one piece" or ["piece", …], "thinking": "…", "tool_calls": [{"name": …, "arguments": {…} or "raw text",
+     "id": …}], "usage": {"prompt_tokens": …, "completion_tokens": …}, "finish_reason": …, "delay_s": 0.0,
+     "capture": {"name": "regex with one group"}, "error": {"status": 500, "message": …, "after_chunks": 0,
+     "headers": {…}}}
+
+`capture` is searched in the tool results since the last answer; `{{name}}` in later text stands for what was found,
+or for `(not found)`: a demonstration reports what really happened. `{"restart": true}` on a line of its own lets a
+finished script begin again with the next user message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.llm.failures import ProviderError
+from agent.llm.stream import Delta, ToolDelta, extract_usage
+
+BUNDLED = Path(__file__).parent / "replays"
+NOT_FOUND = "(not found)"
+
+
+def script_path(name: str) -> Path:
+    """The file for `replay/<name>`: a bundled script by its bare name, else a path.
+
+    Raises `ProviderError` (404) naming what is bundled when there is no such file.
+    """
+    bundled = BUNDLED / f"{name}.jsonl"
+    path = bundled if "/" not in name and bundled.is_file() else Path(name).expanduser()
+    if not path.is_file():
+        known = ", ".join(sorted(f"replay/{p.stem}" for p in BUNDLED.glob("*.jsonl")))
+        raise ProviderError(f"no replay script {name!r}: neither a file nor one of the bundled scripts ({known})", 404)
+    return path
+
+
+class ReplayScript:
+    """One script with its place in it. Each model call, retries included, takes the next answer."""
+
+    def __init__(self, path: Path, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
+        """Reads the whole file. Raises `ProviderError` (400) naming the line that is not a JSON object."""
+        self.path = path
+        self._sleep = sleep
+        self._position = 0
+        self._captured: dict[str, str] = {}
+        self._restarts = False
+        self._answers: list[dict[str, Any]] = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            answer = _parse_line(path, number, line)
+            if answer.get("restart"):
+                self._restarts = True
+            else:
+                self._answers.append(answer)
+
+    async def stream(self, messages: Sequence[Mapping[str, Any]]) -> AsyncIterator[Delta]:
+        """Play the next answer. Raises `ProviderError` for scripted faults and when the script is used up."""
+        answer = self._next(messages)
+        self._capture(answer.get("capture") or {}, messages)
+        if delay_s := answer.get("delay_s"):
+            await self._sleep(float(delay_s))
+        error = answer.get("error")
+        deltas = self._deltas(answer)
+        for delta in deltas[: int(error.get("after_chunks", 0))] if error else deltas:
+            yield delta
+        if error:
+            raise ProviderError(error.get("message", "scripted error"), error.get("status"), error.get("headers") or {})
+
+    def _next(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        at_new_turn = bool(messages) and messages[-1].get("role") == "user"
+        if self._position >= len(self._answers) and self._restarts and at_new_turn:
+            self._position = 0
+        if self._position >= len(self._answers):
+            raise ProviderError(
+                f"the replay script {self.path.name} has no more answers (all {len(self._answers)} are used)", 400
+            )
+        self._position += 1
+        return self._answers[self._position - 1]
+
+    def _capture(self, patterns: Mapping[str, str], messages: Sequence[Mapping[str, Any]]) -> None:
+        if not patterns:
+            return
+        results: list[str] = []
+        for message in reversed(messages):
+            if message.get("role") == "assistant":
+                break
+            if message.get("role") == "tool":
+                results.append(str(message.get("content") or ""))
+        text = "\n".join(reversed(results))
+        for name, pattern in patterns.items():
+            match = re.search(pattern, text)
+            self._captured[name] = match.group(1) if match else NOT_FOUND
+
+    def _fill(self, text: str) -> str:
+        return re.sub(r"\{\{(\w+)\}\}", lambda m: self._captured.get(m.group(1), NOT_FOUND), text)
+
+    def _deltas(self, answer: Mapping[str, Any]) -> list[Delta]:
+        text = answer.get("text") or []
+        deltas = [Delta(reasoning=answer["thinking"])] if answer.get("thinking") else []
+        deltas += [Delta(text=self._fill(piece)) for piece in ([text] if isinstance(text, str) else text)]
+        calls = answer.get("tool_calls") or []
+        for index, call in enumerate(calls):
+            arguments = call.get("arguments", {})
+            raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
+            deltas.append(Delta(tool_calls=(ToolDelta(index, call.get("id"), call.get("name"), raw),)))
+        finish = answer.get("finish_reason") or ("tool_calls" if calls else "stop")
+        return [*deltas, Delta(finish_reason=finish, usage=extract_usage(answer.get("usage")))]
+
+
+def _parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except ValueError as error:
+        raise ProviderError(f"{path}: line {number}: not JSON: {error}", 400) from error
+    if not isinstance(answer, dict):
+        raise ProviderError(f"{path}: line {number}: must be a JSON object", 400)
+    return answer

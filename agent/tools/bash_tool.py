@@ -1,0 +1,304 @@
+"""`bash`: run a shell command on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.protocol.tools import ApprovalRule, ToolResult, ToolSession, ToolSpec
+from agent.tools.arguments import ArgumentError, int_argument, text_argument
+from agent.tools.files import describe_os_error
+from agent.tools.output import (
+    HEAD_CHARS,
+    MAX_OUTPUT_CHARS,
+    TAIL_CHARS,
+    create_spill_file,
+    excerpt,
+    make_private_dir,
+    prune_spills,
+    terminal_text,
+)
+from agent.tools.process_session import CANCEL_GRACE_S, Ending, end_all, holds_file, run_in_session, session_members
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_TIMEOUT_S = 120
+MAX_TIMEOUT_S = 36_000
+MAX_OUTPUT_FILE_BYTES = 1 << 30
+MIN_OUTPUT_FILE_BYTES = 1 << 20
+WHOLE_BYTES = 4 << 20
+"""Output up to this size is read whole; of more, only so many bytes from either end are."""
+HEAD_BYTES = 1 << 20
+TAIL_BYTES = 2 << 20
+BACKGROUND_POLL_S = 1.0
+SETTLE_S = 0.2
+
+DESCRIPTION = """\
+Run a shell command (bash where installed) on this machine and get stdout and stderr together, in the order printed.
+
+- Every call is a fresh shell in the workspace, or in `work_dir`: `cd` and variables do not carry over to the next. \
+Calls do not depend on each other, so several may be sent at once; join steps that need each other with `&&`.
+- There is no terminal and no input: pass -y and the like to programs that ask.
+- For files use the file tools: read rather than cat, head or tail; edit rather than sed or awk; write rather than \
+echo, tee or a heredoc.
+- A command has `timeout` seconds (120 unless given, 36000 at most), then it and its children are ended; what it had \
+printed is returned.
+- Start long work (training, servers) in the background and look at its log from time to time: \
+`nohup python train.py > train.log 2>&1 & echo $!`, later `tail -n 20 train.log`.
+- Of more than 25,000 characters the beginning and the end are returned, with the path of a file that has all."""
+
+PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["command"],
+    "properties": {
+        "command": {"type": "string", "description": "The shell command or script to run."},
+        "description": {"type": "string", "description": "What it does, in five to ten words, for the person."},
+        "work_dir": {
+            "type": "string",
+            "description": "Directory to run in; relative paths start from the workspace. Default: the workspace.",
+        },
+        "timeout": {
+            "type": "integer",
+            "description": f"Seconds until the command is ended. Default {DEFAULT_TIMEOUT_S}, at most {MAX_TIMEOUT_S}.",
+        },
+    },
+}
+
+
+def bash_spec(approval: ApprovalRule, *, max_output_file_bytes: int = MAX_OUTPUT_FILE_BYTES) -> ToolSpec:
+    """The `bash` tool. `approval` decides which commands the person is asked about.
+
+    A command whose output grows beyond `max_output_file_bytes` (or half of the free disk) is ended.
+    """
+    tool = _Bash(max_output_file_bytes)
+    return ToolSpec(
+        name="bash",
+        description=DESCRIPTION,
+        parameters=PARAMETERS,
+        handler=tool.run,
+        approval=approval,
+        subject=lambda arguments: str(arguments.get("command") or ""),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    command: str
+    work_dir: Path
+    timeout_s: int
+    note: str
+
+
+class _Bash:
+    """The handler, with the tasks that watch the output of background children."""
+
+    def __init__(self, max_output_file_bytes: int) -> None:
+        self._max_bytes = max_output_file_bytes
+        self._watchers: set[asyncio.Task[None]] = set()
+
+    async def run(self, arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
+        """Run the command. On cancellation nothing of it is left running."""
+        try:
+            request = await asyncio.to_thread(_parse, arguments, session.workspace)
+            directory, limit = await asyncio.to_thread(_prepare, session.spill_dir, self._max_bytes)
+            # One open() on the loop: handed to a thread, a cancellation could lose the descriptor.
+            descriptor, path = create_spill_file(directory, "bash")
+        except ArgumentError as error:
+            return ToolResult(str(error), ok=False)
+        except OSError as error:
+            return ToolResult(describe_os_error(error, session.spill_dir, "keep the command's output in"), ok=False)
+        keep = False
+        try:
+            ending = await _run(request, session.child_env, descriptor, limit)
+            if isinstance(ending, str):
+                return ToolResult(ending, ok=False)
+            report = await _reported(ending, descriptor, path)
+            keep = report.needs_file
+        finally:
+            os.close(descriptor)
+            if not keep:
+                path.unlink(missing_ok=True)
+        if report.has_writers:
+            self._follow(ending.session_id, path, limit)
+        text = "\n".join([report.text, *_notes(ending, request, limit), *[request.note] * bool(request.note)])
+        return ToolResult(text, ok=ending.kind == "exited" and ending.returncode == 0)
+
+    def _follow(self, session_id: int, path: Path, limit: int) -> None:
+        """Keep background children from filling the disk, for as long as this program runs."""
+        task = asyncio.get_running_loop().create_task(_watch_background(session_id, path, limit))
+        self._watchers.add(task)
+        task.add_done_callback(self._watchers.discard)
+
+
+async def _run(request: _Request, env: Mapping[str, str], descriptor: int, limit: int) -> Ending | str:
+    """The ending of the command, or what kept it from starting."""
+    try:
+        return await run_in_session(
+            [_shell(), "-c", request.command],
+            cwd=request.work_dir,
+            env=env,
+            output_fd=descriptor,
+            timeout_s=request.timeout_s,
+            max_output_bytes=limit,
+        )
+    except OSError as error:
+        if error.errno == errno.E2BIG:
+            size = len(request.command.encode("utf-8", "replace"))
+            return f"The command ({size:,} bytes) is longer than the system takes. Write it to a file and run that."
+        return describe_os_error(error, request.work_dir, "start the command in")
+    except ValueError as error:  # a NUL byte or a lone surrogate
+        return f"The command cannot be passed to a shell: {error}."
+
+
+# --- before ----------------------------------------------------------------------------------------------------------
+
+
+def _parse(arguments: Mapping[str, Any], workspace: Path) -> _Request:
+    command = text_argument(arguments, "command")
+    if not command.strip():
+        raise ArgumentError("`command` is empty.")
+    timeout_s = int_argument(arguments, "timeout", DEFAULT_TIMEOUT_S, minimum=1)
+    note = f"[timeout lowered from {timeout_s} to the most allowed, {MAX_TIMEOUT_S} s]" * (timeout_s > MAX_TIMEOUT_S)
+    raw = arguments.get("work_dir") or "."
+    if not isinstance(raw, str) or "\0" in raw:
+        raise ArgumentError("`work_dir` must be the path of a directory.")
+    work_dir = workspace / Path(os.path.expanduser(raw))  # noqa: PTH111 - Path's raises for an unknown user
+    if not work_dir.is_dir():
+        what = "is not a directory" if work_dir.exists() else "does not exist"
+        raise ArgumentError(f"Cannot run in {work_dir}: it {what}.")
+    return _Request(command, work_dir, min(timeout_s, MAX_TIMEOUT_S), note)
+
+
+def _prepare(spill_dir: Path, max_bytes: int) -> tuple[Path, int]:
+    """The directory for the output file, and how many bytes it may get."""
+    try:
+        make_private_dir(spill_dir)
+        if not os.access(spill_dir, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(spill_dir))
+        prune_spills(spill_dir)
+    except OSError as error:
+        # Without bash the agent could not even find out what is wrong with the disk.
+        logger.warning("cannot use %s for output, taking the temp directory: %s", spill_dir, error)
+        spill_dir = Path(tempfile.gettempdir())
+    return spill_dir, min(max_bytes, max(MIN_OUTPUT_FILE_BYTES, shutil.disk_usage(spill_dir).free // 2))
+
+
+def _shell() -> str:
+    return "/bin/bash" if Path("/bin/bash").exists() else shutil.which("bash") or "/bin/sh"
+
+
+# --- after -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    text: str
+    needs_file: bool
+    has_writers: bool
+
+
+async def _reported(ending: Ending, descriptor: int, path: Path) -> _Report:
+    """What the command printed. If cancelled now, after the shell's end, its background children are ended too."""
+    try:
+        return await asyncio.to_thread(_report, ending, descriptor, path)
+    except asyncio.CancelledError:
+        await end_all(ending.session_id, CANCEL_GRACE_S)
+        raise
+
+
+def _report(ending: Ending, descriptor: int, path: Path) -> _Report:
+    text, needs_file = _render(descriptor, path)
+    has_writers = ending.kind == "exited" and _background_writers(ending, descriptor)
+    if has_writers:
+        text += f"\n[Background processes go on; what they print is added to {path}]"
+    return _Report(text, needs_file or has_writers, has_writers)
+
+
+def _render(descriptor: int, path: Path) -> tuple[str, bool]:
+    """The output for the model, and whether it is only a part of what the file has. Blocking."""
+    size = os.fstat(descriptor).st_size
+    if size <= WHOLE_BYTES:
+        text = terminal_text(_decoded(descriptor, 0, size)).rstrip("\n")
+        if len(text) <= MAX_OUTPUT_CHARS:
+            return text if text.strip() else "(no output)", False
+        head, tail, total = text[:HEAD_CHARS], text[-TAIL_CHARS:], f"{len(text):,} characters"
+    else:
+        head = terminal_text(_decoded(descriptor, 0, HEAD_BYTES))[:HEAD_CHARS]
+        end = _decoded(descriptor, size - TAIL_BYTES, TAIL_BYTES)
+        # Start at a line: the cut may have hit the middle of a character or an escape sequence.
+        line = end.find("\n", 0, TAIL_BYTES // 2)
+        tail = terminal_text(end[line + 1 :]).rstrip("\n")[-TAIL_CHARS:]
+        total = f"{size:,} bytes"
+    return excerpt(head, tail, total=total, kept=path), True
+
+
+def _decoded(descriptor: int, start: int, size: int) -> str:
+    pieces = []
+    while size > 0 and (piece := os.pread(descriptor, size, start)):
+        pieces.append(piece)
+        start += len(piece)
+        size -= len(piece)
+    return b"".join(pieces).decode("utf-8", "replace")
+
+
+def _notes(ending: Ending, request: _Request, limit: int) -> list[str]:
+    if ending.kind == "timed_out":
+        return [
+            f"[Timed out after {request.timeout_s} s: the command and its children were ended; above is what it had "
+            f"printed. Give a larger `timeout` (up to {MAX_TIMEOUT_S}), or start it in the background "
+            "(nohup COMMAND > run.log 2>&1 &) and look at its log.]"
+        ]
+    if ending.kind == "flooded":
+        return [
+            f"[Ended because it had printed more than {limit:,} bytes. Send long output to a file of its own, or "
+            "filter it.]"
+        ]
+    return [_exit_note(ending.returncode)] if ending.returncode else []
+
+
+def _exit_note(code: int | None) -> str:
+    """`[exit code N]`, with the signal's name: a shell reports a child killed by signal n as 128 + n."""
+    if code is None:
+        return "[exit code unknown]"
+    number = -code if code < 0 else code - 128
+    try:
+        name = signal.Signals(number).name if number > 0 else ""
+    except ValueError:
+        name = ""
+    if not name:
+        return f"[exit code {code}]"
+    hint = ", often for want of memory" if name == "SIGKILL" else ""
+    return f"[exit code {128 + number}: ended by {name}{hint}]"
+
+
+def _background_writers(ending: Ending, descriptor: int) -> bool:
+    """Whether the shell left processes behind that print to our file. Blocking."""
+    file = os.fstat(descriptor)
+    deadline = time.monotonic() + SETTLE_S
+    while any(holds_file(pid, file) for pid in session_members(ending.session_id)):
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(SETTLE_S / 10)  # `cmd > log &`: the shell may be over before its child has opened the log
+    return False
+
+
+async def _watch_background(session_id: int, path: Path, limit: int) -> None:
+    while await asyncio.to_thread(session_members, session_id):
+        with contextlib.suppress(OSError):
+            if path.stat().st_size > limit:  # noqa: ASYNC240 - one stat
+                logger.warning("ending the background processes of session %d: their output fills %s", session_id, path)
+                await end_all(session_id, CANCEL_GRACE_S)
+                return
+        await asyncio.sleep(BACKGROUND_POLL_S)

@@ -1,0 +1,126 @@
+"""`edit`: change a part of a file that was read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
+from agent.tools.arguments import ArgumentError, bool_argument, utf8_argument
+from agent.tools.diffs import unified_diff
+from agent.tools.edit_utils import MODES, apply_edit, validate_python
+from agent.tools.files import (
+    FileToolError,
+    TextFile,
+    atomic_write,
+    display_name,
+    fingerprint_bytes,
+    load_text,
+    outside_workspace_rule,
+    path_lock,
+    path_subject,
+    require_known,
+    resolve_path,
+)
+
+DESCRIPTION = """\
+Change a part of a file: find `old_str`, and put `new_str` in its place, or right after or before it.
+
+- The file must have been read (or written) in this session and be unchanged since.
+- Copy old_str from the file as it is, indentation included, but without the line numbers that read puts in front.
+- old_str must fit one place only; give more of the text around it, or set replace_all to change every place. If it \
+fits nowhere exactly, whole lines are compared without regard to outer blanks and typographic characters, and the \
+result says so.
+- new_str goes in exactly as given: with append_after and prepend_before, include the line breaks it needs."""
+
+PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["path", "old_str", "new_str"],
+    "properties": {
+        "path": {"type": "string", "description": "The file; relative paths start from the workspace."},
+        "old_str": {"type": "string", "description": "The text to find."},
+        "new_str": {"type": "string", "description": "The text to put in. Empty, in mode replace, removes old_str."},
+        "replace_all": {"type": "boolean", "default": False, "description": "Change every place that fits."},
+        "mode": {
+            "type": "string",
+            "enum": list(MODES),
+            "default": "replace",
+            "description": "replace old_str, or keep it and add new_str after or before it.",
+        },
+    },
+}
+
+
+def edit_spec(workspace: Path | None = None) -> ToolSpec:
+    """The `edit` tool. Permission rules see paths resolved from `workspace`, by default the current directory."""
+    return ToolSpec(
+        name="edit",
+        description=DESCRIPTION,
+        parameters=PARAMETERS,
+        handler=_handle,
+        approval=partial(outside_workspace_rule, tool="edit"),
+        preview=_preview,
+        subject=lambda arguments: path_subject(arguments, workspace),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    path: Path
+    old: TextFile
+    new: str
+    count: int
+    note: str | None
+
+
+async def _handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
+    return await asyncio.to_thread(_edit, arguments, session)
+
+
+def _preview(arguments: Mapping[str, Any], session: ToolSession) -> str | None:
+    """Reads the file: call it in a thread."""
+    try:
+        change = _plan(resolve_path(arguments.get("path"), session.workspace), arguments, session)
+    except (ArgumentError, FileToolError):
+        return None
+    return _diff(change, session)
+
+
+def _edit(arguments: Mapping[str, Any], session: ToolSession) -> ToolResult:
+    try:
+        path = resolve_path(arguments.get("path"), session.workspace)
+        with path_lock(path):
+            change = _plan(path, arguments, session)
+            data = change.old.encode(change.new)
+            atomic_write(path, data, change.old.status)
+            session.known_files[path] = fingerprint_bytes(data)
+    except (ArgumentError, FileToolError) as error:
+        return ToolResult(str(error), ok=False)
+    places = "1 place" if change.count == 1 else f"{change.count:,} places"
+    said = [f"Edited {path}: {places} changed." + (f" {change.note}" if change.note else "")]
+    if path.suffix == ".py":
+        said += [f"Warning: {warning}" for warning in validate_python(change.new, path.name)]
+    return ToolResult("\n".join(said), display=_diff(change, session))
+
+
+def _plan(path: Path, arguments: Mapping[str, Any], session: ToolSession) -> _Change:
+    """What the file would become, or the error that the edit would end in."""
+    old_str, new_str = utf8_argument(arguments, "old_str"), utf8_argument(arguments, "new_str")
+    replace_all = bool_argument(arguments, "replace_all")
+    mode = arguments.get("mode") or "replace"
+    old = load_text(path)
+    require_known(path, old.fingerprint, session.known_files)
+    try:
+        new, count, note = apply_edit(old.text, old_str, new_str, mode, replace_all)
+    except ValueError as error:
+        raise FileToolError(f"{path} is unchanged. {error}") from error
+    return _Change(path, old, new, count, note)
+
+
+def _diff(change: _Change, session: ToolSession) -> str:
+    return unified_diff(change.old.text, change.new, display_name(change.path, session.workspace))

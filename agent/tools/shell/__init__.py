@@ -1,0 +1,1 @@
+"""Reading bash commands without running them. agent/tools/shell_analysis.py is the door; nothing else is imported."""

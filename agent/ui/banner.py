@@ -1,0 +1,34 @@
+"""The few static lines an interactive session starts with."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from agent.ui.console import print_text
+from agent.ui.sanitize import clip
+
+HINT = "Type what you want done, /help for commands. Ctrl-C stops a turn, Ctrl-D leaves."
+
+
+def print_banner(
+    console: Console,
+    *,
+    version: str,
+    model: str,
+    runs_on: str,
+    directory: str,
+    session_id: str | None = None,
+    hint: str = HINT,
+) -> None:
+    """Print the banner; nothing is cleared and nothing moves.
+
+    `runs_on` says in a few words where the model comes from and where tools run, e.g. `Anthropic API, tools run here`.
+    A session that has no id yet gets no such line.
+    """
+    print_text(console, Text.assemble(("ml-intern", "bold"), (f" {clip(version, 40)}", "muted")))
+    rows = {"model": model, "runs on": runs_on, "directory": directory, "session": session_id}
+    for name, value in rows.items():
+        if value:
+            print_text(console, Text(clip(value, 1000)), indent=12, sign=Text(f"  {name:<10}", "muted"))
+    print_text(console, Text(hint, "muted"))

@@ -1,0 +1,42 @@
+"""Unified diffs and other previews, coloured and bounded."""
+
+from __future__ import annotations
+
+import re
+
+from rich.text import Text
+
+from agent.ui.tool_lines import counted
+
+_STYLES = (("+++ ", "diff.file"), ("--- ", "diff.file"), ("+", "diff.add"), ("-", "diff.remove"), ("@@", "diff.hunk"))
+_HUNK = re.compile(r"^@@ ", re.MULTILINE)
+
+
+def is_diff(text: str) -> bool:
+    """Whether `text` is a unified diff."""
+    return _HUNK.search(text) is not None
+
+
+def preview_text(text: str, max_lines: int, max_columns: int) -> Text:
+    """Harmless `text` (see sanitize) to print: at most `max_lines` lines, each cut after `max_columns`.
+
+    Diffs are coloured by line, everything else is muted.
+    """
+    lines = text.rstrip("\n").split("\n")
+    coloured = is_diff(text)
+    result = Text()
+    for line in lines[:max_lines]:
+        short = line if len(line) <= max_columns else _cut(line, max_columns)
+        result.append(short + "\n", _style(line) if coloured else "muted")
+    if len(lines) > max_lines:
+        result.append(f"… {len(lines) - max_lines} more lines\n", "muted")
+    result.right_crop(1)
+    return result
+
+
+def _style(line: str) -> str:
+    return next((style for prefix, style in _STYLES if line.startswith(prefix)), "muted")
+
+
+def _cut(line: str, columns: int) -> str:
+    return f"{line[:columns]} … {counted(len(line) - columns, 'more character')}"

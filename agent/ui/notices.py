@@ -1,0 +1,123 @@
+"""Short sentences about events, the same on every kind of screen. All of them are visible text of one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from agent.protocol.events import (
+    Compacted,
+    LLMCall,
+    NewComplete,
+    PlanItem,
+    ResumeComplete,
+    SessionTerminated,
+    SettingsChanged,
+    ToolLog,
+    ToolStateChange,
+    UndoComplete,
+)
+from agent.ui.sanitize import clip, visible
+from agent.ui.tool_lines import counted, duration_text
+
+OperationEnd = Compacted | UndoComplete | NewComplete | ResumeComplete | SettingsChanged
+
+_PLAN_SIGNS = {"completed": "✓", "in_progress": "▸"}
+
+_COUNTERS = ("tokens:", "tools:")
+_LOG_COLUMNS = 300
+
+
+def operation_lines(payload: OperationEnd) -> list[str]:
+    """What an operation other than a turn has done."""
+    match payload:
+        case Compacted():
+            return [_compacted(payload)]
+        case UndoComplete():
+            if not payload.removed_messages:
+                return ["Nothing to undo."]
+            return [f"The last turn is taken back ({counted(payload.removed_messages, 'message')} removed)."]
+        case NewComplete():
+            saved = f" The previous one is saved in {_one_line(payload.saved_path)}." if payload.saved_path else ""
+            return [f"New conversation, session {_one_line(payload.session_id)}.{saved}"]
+        case ResumeComplete():
+            return _resumed(payload)
+        case SettingsChanged():
+            return _settings(payload)
+        case _ as never:
+            assert_never(never)
+
+
+def _compacted(payload: Compacted) -> str:
+    if payload.old_tokens == payload.new_tokens:
+        return f"Context not shortened: it stays at {tokens_text(payload.old_tokens)} tokens."
+    return f"Context shortened: {tokens_text(payload.old_tokens)} → {tokens_text(payload.new_tokens)} tokens."
+
+
+def _resumed(payload: ResumeComplete) -> list[str]:
+    how = "Resumed as a copy" if payload.forked else "Resumed"
+    count = counted(payload.restored_count, "message")
+    lines = [f"{how}: {count} from {_one_line(payload.path)}, model {_one_line(payload.model_name)}."]
+    if payload.dropped_count:
+        lines.append(f"{counted(payload.dropped_count, 'message')} could not be read and left out.")
+    if payload.invalid_saved_model:
+        lines.append(f"Its model {_one_line(payload.invalid_saved_model)} cannot be used here.")
+    if payload.had_redacted_content:
+        lines.append("Parts of it were redacted when it was saved; the model does not see them.")
+    return lines
+
+
+def _settings(payload: SettingsChanged) -> list[str]:
+    approvals = "approves by itself (yolo)" if payload.yolo_mode else "asks before it acts"
+    lines = [f"Model {_one_line(payload.model_name)}; {approvals}."]
+    return [*lines, _one_line(payload.notice)] if payload.notice else lines
+
+
+def plan_title(plan: Iterable[PlanItem]) -> str:
+    """`Plan, 1 of 3 done`."""
+    states = [item.status for item in plan]
+    return f"Plan, {states.count('completed')} of {len(states)} done" if states else "Plan cleared"
+
+
+def plan_sign(item: PlanItem) -> str:
+    """`✓` done, `▸` under way, `○` still to do."""
+    return _PLAN_SIGNS.get(item.status, "○")
+
+
+def log_line(payload: ToolLog) -> str | None:
+    """A tool's progress or a notice of the loop; None for the counters of sub-agents."""
+    text = clip(payload.log.strip(), _LOG_COLUMNS)
+    if not text or (payload.agent_id is not None and text.startswith(_COUNTERS)):
+        return None
+    return text if payload.tool == "system" else f"{_one_line(payload.label or payload.tool)}: {text}"
+
+
+def job_line(payload: ToolStateChange) -> str | None:
+    """Where to look at a job; None for state changes that other events tell as well."""
+    if not payload.jobUrl:
+        return None
+    return f"{_one_line(payload.tool)} {_one_line(payload.state)}: {_one_line(payload.jobUrl)}"
+
+
+def model_call_line(payload: LLMCall) -> str:
+    """What a model call took."""
+    cost = f"${payload.cost_usd:.4f}" if payload.cost_usd is not None and payload.cost_known else "cost unknown"
+    tokens = f"{tokens_text(payload.prompt_tokens)} in, {tokens_text(payload.completion_tokens)} out"
+    took = duration_text(payload.latency_ms / 1000)
+    return f"{_one_line(payload.model)} ({_one_line(payload.kind)}): {tokens}, {cost}, {took}"
+
+
+def terminated_text(payload: SessionTerminated) -> str:
+    """Why the session cannot go on."""
+    return visible(payload.user_message or payload.error or payload.reason)
+
+
+def tokens_text(tokens: int) -> str:
+    """`950`, `12.3k`, `1.2M`."""
+    if tokens < 1000:
+        return str(tokens)
+    return f"{tokens / 1000:.1f}k" if tokens < 999_950 else f"{tokens / 1_000_000:.1f}M"
+
+
+def _one_line(text: str) -> str:
+    return clip(text, _LOG_COLUMNS)

@@ -1,0 +1,220 @@
+"""Headless text mode: the answer alone on stdout, everything on the way there on stderr, no colours, append-only."""
+
+from __future__ import annotations
+
+from typing import TextIO, assert_never
+
+from agent.protocol.events import (
+    ApprovalRequired,
+    AssistantChunk,
+    AssistantMessage,
+    AssistantStreamEnd,
+    Compacted,
+    ErrorRaised,
+    Event,
+    Feedback,
+    HfJobComplete,
+    HfJobSubmit,
+    Interrupted,
+    LLMCall,
+    NewComplete,
+    PlanItem,
+    PlanUpdate,
+    Processing,
+    Ready,
+    ResumeComplete,
+    ResumedFrom,
+    SandboxCreate,
+    SandboxDestroy,
+    SessionTerminated,
+    SettingsChanged,
+    Shutdown,
+    ToolCallStarted,
+    ToolLog,
+    ToolOutput,
+    ToolStateChange,
+    TurnComplete,
+    UndoComplete,
+)
+from agent.ui.notices import (
+    job_line,
+    log_line,
+    model_call_line,
+    operation_lines,
+    plan_sign,
+    plan_title,
+    terminated_text,
+)
+from agent.ui.sanitize import clip, visible
+from agent.ui.streams import TextSink
+from agent.ui.tool_lines import Call, OpenCalls, call_summary, compact_json, result_summary
+
+ToolPayload = ToolCallStarted | ToolOutput | ToolLog | ToolStateChange | ApprovalRequired
+EndPayload = TurnComplete | Interrupted | ErrorRaised | SessionTerminated
+Telemetry = HfJobSubmit | HfJobComplete | SandboxCreate | SandboxDestroy | Feedback | ResumedFrom
+
+
+class TextRenderer:
+    """Text for a person who reads it later, or for a program that wants the answer.
+
+    stdout gets the final response and nothing else. What the model says between its calls goes to stderr with the tool
+    lines; which text is final is known only at the end of the turn, so each answer is held until the next event
+    decides. `verbose` adds model calls and telemetry. `width` bounds tool lines, in columns.
+    """
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, *, verbose: bool = False, width: int = 100) -> None:
+        self.out = TextSink(stdout)
+        self.err = TextSink(stderr)
+        self._verbose = verbose
+        self._width = width
+        self._calls = OpenCalls()
+        self._coming: list[str] = []
+        """Pieces of the answer that is streaming."""
+        self._held = ""
+        """The last whole answer, not yet shown anywhere."""
+        self._plan: tuple[PlanItem, ...] = ()
+
+    @property
+    def broken_pipe(self) -> bool:
+        """True once the reader of stdout or stderr has gone; the caller may then end quietly."""
+        return self.out.broken_pipe or self.err.broken_pipe
+
+    def handle(self, event: Event) -> None:
+        """Show one event."""
+        match event.payload:
+            case AssistantChunk() | AssistantMessage() | AssistantStreamEnd() as payload:
+                self._take_text(payload)
+            case ToolCallStarted() | ToolOutput() | ToolLog() | ToolStateChange() | ApprovalRequired() as payload:
+                self._show_tool(payload)
+            case PlanUpdate() as payload:
+                self._show_plan(payload)
+            case TurnComplete() | Interrupted() | ErrorRaised() | SessionTerminated() as payload:
+                self._end_turn(payload)
+            case Compacted() | UndoComplete() | NewComplete() | ResumeComplete() | SettingsChanged() as payload:
+                self._progress(*operation_lines(payload))
+            case Ready() as payload:
+                self._progress(f"session {clip(payload.session_id, 80)}, model {clip(payload.model_name, 200)}")
+            case LLMCall() as payload:
+                if self._verbose:
+                    self._progress(f"· {model_call_line(payload)}")
+            case HfJobSubmit() | HfJobComplete() | SandboxCreate() | SandboxDestroy() | Feedback() | ResumedFrom():
+                if self._verbose:
+                    self._progress(f"· {event.event_type} {clip(compact_json(event.data), self._width)}")
+            case Processing() | Shutdown():
+                pass
+            case _ as never:
+                assert_never(never)
+
+    def close(self) -> None:
+        """Show text that no event has decided about."""
+        self._release()
+        self.out.flush()
+        self.err.flush()
+
+    # --- text --------------------------------------------------------------------------------------------------------
+
+    def _take_text(self, payload: AssistantChunk | AssistantMessage | AssistantStreamEnd) -> None:
+        match payload:
+            case AssistantChunk():
+                if not self._coming:
+                    self._release()
+                self._coming.append(payload.content)
+            case AssistantMessage():
+                self._release()
+                self._held = payload.content
+            case AssistantStreamEnd():
+                self._settle()
+            case _ as never:
+                assert_never(never)
+
+    def _settle(self) -> None:
+        """What was streaming is now a whole answer."""
+        if self._coming:
+            self._held = "".join(self._coming)
+            self._coming.clear()
+
+    def _release(self) -> None:
+        """The text so far was not the final response, or not all of it: progress."""
+        self._settle()
+        text, self._held = visible(self._held).strip(), ""
+        if text:
+            self._progress(text)
+
+    # --- tools -------------------------------------------------------------------------------------------------------
+
+    def _show_tool(self, payload: ToolPayload) -> None:
+        match payload:
+            case ToolCallStarted():
+                self._release()
+                self._show_start(self._calls.start(payload))
+            case ToolOutput():
+                self._show_result(payload)
+            case ToolLog():
+                if line := log_line(payload):
+                    self._progress(f"note: {line}" if payload.tool == "system" else f"  {line}")
+            case ToolStateChange():
+                self._show_start(self._calls.change(payload))
+                if line := job_line(payload):
+                    self._progress(f"  {line}")
+            case ApprovalRequired():
+                self._release()
+                self._calls.wait(payload.tools)
+                for item in payload.tools:
+                    reason = f" ({clip(item.reason, self._width)})" if item.reason else ""
+                    about = call_summary(item.tool, item.arguments, self._width)
+                    self._progress(f"needs approval: {clip(item.tool, 60)}  {about}{reason}")
+            case _ as never:
+                assert_never(never)
+
+    def _show_start(self, call: Call | None) -> None:
+        if call is not None:
+            tool = clip(call.tool, 60)
+            self._progress(f"▸ {tool}  {call_summary(call.tool, call.arguments, self._width)}".rstrip())
+
+    def _show_result(self, payload: ToolOutput) -> None:
+        call = self._calls.finish(payload)
+        sign = "✓" if payload.success else "✗"
+        about = call_summary(call.tool, call.arguments, self._width // 2) if call else ""
+        suffix = f"  ({about})" if about else ""
+        self._progress(f"{sign} {clip(payload.tool, 60)} {result_summary(payload, self._width)}{suffix}")
+
+    def _show_plan(self, payload: PlanUpdate) -> None:
+        if payload.plan != self._plan:
+            self._plan = payload.plan
+            steps = [f"  {plan_sign(item)} {clip(item.content, self._width)}" for item in payload.plan]
+            self._progress(plan_title(payload.plan), *steps)
+
+    # --- ends --------------------------------------------------------------------------------------------------------
+
+    def _end_turn(self, payload: EndPayload) -> None:
+        self._calls.clear()
+        match payload:
+            case TurnComplete():
+                self._complete(payload)
+            case Interrupted():
+                self._release()
+                self._progress("interrupted")
+            case ErrorRaised():
+                self._release()
+                self._progress(f"error: {visible(payload.error).strip()}")
+            case SessionTerminated():
+                self._release()
+                self._progress(f"error: {terminated_text(payload).strip()}")
+            case _ as never:
+                assert_never(never)
+
+    def _complete(self, payload: TurnComplete) -> None:
+        self._settle()
+        final = payload.final_response or ""
+        if self._held.strip() == final.strip():
+            self._held = ""
+        self._release()
+        if payload.stop_reason == "iteration_limit":
+            self._progress("note: stopped at the iteration limit")
+        self.err.flush()
+        if answer := visible(final).lstrip("\n").rstrip():
+            self.out.write_line(answer)
+
+    def _progress(self, *lines: str) -> None:
+        for line in lines:
+            self.err.write_line(line.rstrip())

@@ -1,0 +1,200 @@
+"""Tool calls and their results in one line each, the same on every kind of screen."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolStateChange
+from agent.ui.sanitize import clip, visible
+
+_BIG_BYTES = 10_000
+_SCANNED_CHARS = 100_000
+_TRACEBACK = "Traceback (most recent call last)"
+_NOT_A_REASON = re.compile(r"\[exit code -?\d+\]|\(no output\)")
+_LOOKS_LIKE_A_REASON = re.compile(
+    r"\b(error|fatal|exception|denied|refused|not found|no such file|timed out)\b|\w(Error|Exception)\b", re.IGNORECASE
+)
+
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+
+
+def call_summary(tool: str, arguments: Mapping[str, Any], width: int) -> str:
+    """What a call is about, in one visible line of at most `width` columns; empty when it has no arguments."""
+    formatter = _CALL_FORMATTERS.get(tool)
+    summary = formatter(arguments) if formatter else None
+    if summary is None:
+        summary = compact_json(arguments) if arguments else ""
+    return clip(summary, width)
+
+
+def compact_json(value: Any) -> str:
+    """`value` as JSON on one line, readable (not ASCII-escaped); never raises."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(", ", ": "), default=str)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
+
+
+def _command_line(arguments: Mapping[str, Any]) -> str | None:
+    command = arguments.get("command")
+    if not isinstance(command, str) or not command.strip():
+        return None
+    first, _, more = command.strip().partition("\n")
+    return f"{first.rstrip()} …" if more.strip() else first
+
+
+def _path(arguments: Mapping[str, Any]) -> str | None:
+    path = arguments.get("path")
+    return path if isinstance(path, str) and path else None
+
+
+def _step_count(arguments: Mapping[str, Any]) -> str | None:
+    steps = arguments.get("todos")
+    return counted(len(steps), "step") if isinstance(steps, list) else None
+
+
+_CALL_FORMATTERS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
+    "bash": _command_line,
+    "read": _path,
+    "write": _path,
+    "edit": _path,
+    "plan_tool": _step_count,
+}
+"""How a tool's arguments are put into a line; None where they are not what the tool expects."""
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+def result_summary(result: ToolOutput, width: int) -> str:
+    """`1.2s, 34 lines` for a success, `0.3s: what went wrong` for a failure; at most `width` columns."""
+    took = duration_text(result.duration_s)
+    if result.success:
+        return clip(f"{took}, {size_text(result.output)}", width)
+    lines, _ = reason_lines(result.display or result.output, 1)
+    return clip(f"{took}: {lines[0]}" if lines else f"{took}: failed", width)
+
+
+def reason_lines(text: str, limit: int) -> tuple[list[str], int]:
+    """The lines of a failed tool's output that say why, at most `limit`, and how many follow them.
+
+    They start at the exception of the last Python traceback, else at the first line that looks like an error, else at
+    the first line.
+    """
+    if len(text) > _SCANNED_CHARS:
+        text = f"{text[: _SCANNED_CHARS // 2]}\n…\n{text[-_SCANNED_CHARS // 2 :]}"
+    lines = [line.rstrip() for line in visible(text).split("\n") if line.strip()]
+    reasons = [line for line in lines if not _NOT_A_REASON.fullmatch(line.strip())] or lines
+    reasons = reasons[_reason_at(reasons) :]
+    return reasons[:limit], max(len(reasons) - limit, 0)
+
+
+def _reason_at(lines: list[str]) -> int:
+    tracebacks = [index for index, line in enumerate(lines) if line.lstrip().startswith(_TRACEBACK)]
+    if tracebacks:
+        start = tracebacks[-1]
+        margin = len(lines[start]) - len(lines[start].lstrip())
+        for index in range(start + 1, len(lines)):
+            if len(lines[index]) - len(lines[index].lstrip()) <= margin:
+                return index
+        return start
+    return next((index for index, line in enumerate(lines) if _LOOKS_LIKE_A_REASON.search(line)), 0)
+
+
+def duration_text(seconds: float) -> str:
+    """`1.2s`, `34s`, `2m 05s`, `1h 02m`."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0.0):.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def size_text(output: str) -> str:
+    """`34 lines`, with the size in bytes where it is large."""
+    text = output.rstrip("\n")
+    if not text:
+        return "no output"
+    lines = counted(text.count("\n") + 1, "line")
+    size_bytes = len(text.encode("utf-8", "replace"))
+    return f"{lines}, {_bytes_text(size_bytes)}" if size_bytes >= _BIG_BYTES else lines
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 line`, `2 lines`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _bytes_text(size: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+# --- which result belongs to which call ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as far as a line about it needs it."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+class OpenCalls:
+    """The calls that are waiting or running.
+
+    A call that waited for approval is never announced by `tool_call`; its start shows as the state `running`. And when
+    calls run side by side, a result line must say which of them it belongs to.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Call] = {}
+        self._running: dict[str, Call] = {}
+        self._last_line: str | None = None
+        """The call whose start was the last line shown about a call."""
+
+    def wait(self, items: Iterable[ApprovalItem]) -> None:
+        """These calls wait for the person."""
+        self._waiting.update({item.tool_call_id: Call(item.tool, item.arguments) for item in items})
+
+    def start(self, event: ToolCallStarted) -> Call | None:
+        """A call starts; None if that was shown already."""
+        return self._start(event.tool_call_id, Call(event.tool, event.arguments))
+
+    def change(self, event: ToolStateChange) -> Call | None:
+        """A call changed state; the call, if that means that it starts now."""
+        waiting = self._waiting.get(event.tool_call_id)
+        return self._start(event.tool_call_id, waiting) if waiting and event.state == "running" else None
+
+    def finish(self, event: ToolOutput) -> Call | None:
+        """A call has its result; the call, if the result line needs to say which one it was."""
+        call = self._waiting.pop(event.tool_call_id, None) or self._running.pop(event.tool_call_id, None)
+        adjacent = self._last_line == event.tool_call_id
+        self._last_line = None
+        return None if adjacent else call
+
+    def clear(self) -> None:
+        """The turn is over."""
+        self._waiting.clear()
+        self._running.clear()
+        self._last_line = None
+
+    def _start(self, call_id: str, call: Call) -> Call | None:
+        self._waiting.pop(call_id, None)
+        if call_id in self._running:
+            return None
+        self._running[call_id] = call
+        self._last_line = call_id
+        return call

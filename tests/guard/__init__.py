@@ -1,0 +1,1 @@
+"""The network guard; see sitecustomize.py."""

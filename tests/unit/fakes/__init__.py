@@ -1,0 +1,1 @@
+"""Tests of the fakes: plain HTTP first, then the real litellm client."""

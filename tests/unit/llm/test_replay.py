@@ -1,0 +1,97 @@
+"""The replay provider as a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent.llm.failures import ProviderError
+
+from agent.llm.client import LLMClient
+from agent.llm.stream import Assembler, LLMResult
+
+USER = {"role": "user", "content": "go"}
+
+
+async def ask(client: LLMClient, path: Path | str, *messages: dict[str, Any]) -> LLMResult:
+    assembler = Assembler()
+    async for delta in client.acompletion(model=f"replay/{path}", messages=messages or [USER]):
+        assembler.add(delta)
+    return assembler.result()
+
+
+def script(tmp_path: Path, *lines: str) -> Path:
+    path = tmp_path / "script.jsonl"
+    path.write_text("\n".join(lines))
+    return path
+
+
+async def test_answers_come_in_order_and_comments_are_skipped(tmp_path: Path) -> None:
+    path = script(
+        tmp_path,
+        "# a comment",
+        '{"text": ["a", "b"], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}',
+        "",
+        '{"text": "c"}',
+    )
+    client = LLMClient()
+    first = await ask(client, path)
+    assert (first.content, first.finish_reason) == ("ab", "stop")
+    assert first.usage is not None
+    assert first.usage.total_tokens == 4
+    assert (await ask(client, path)).content == "c"
+    with pytest.raises(ProviderError, match="no more answers"):
+        await ask(client, path)
+
+
+async def test_captures_report_what_the_tools_really_said(tmp_path: Path) -> None:
+    path = script(
+        tmp_path,
+        '{"capture": {"acc": "accuracy: ([0-9.]+)", "f1": "f1: ([0-9.]+)"}, "text": "got {{acc}} and {{f1}}"}',
+        '{"text": "still {{acc}}"}',
+    )
+    client = LLMClient()
+    history = [USER, {"role": "assistant"}, {"role": "tool", "content": "accuracy: 0.91"}]
+    assert (await ask(client, path, *history)).content == "got 0.91 and (not found)"
+    assert (await ask(client, path)).content == "still 0.91"
+
+
+async def test_an_old_result_is_not_captured(tmp_path: Path) -> None:
+    path = script(tmp_path, '{"capture": {"acc": "accuracy: ([0-9.]+)"}, "text": "{{acc}}"}')
+    history = [{"role": "tool", "content": "accuracy: 0.1"}, {"role": "assistant"}, {"role": "tool", "content": "-"}]
+    assert (await ask(LLMClient(), path, *history)).content == "(not found)"
+
+
+async def test_a_fault_comes_after_its_chunks(tmp_path: Path) -> None:
+    path = script(
+        tmp_path,
+        '{"text": ["a", "b"], "error": {"status": 429, "message": "slow", "after_chunks": 1}}',
+    )
+    assembler = Assembler()
+    with pytest.raises(ProviderError) as raised:
+        async for delta in LLMClient().acompletion(model=f"replay/{path}", messages=[USER]):
+            assembler.add(delta)
+    assert assembler.text == "a"
+    assert raised.value.status_code == 429
+
+
+async def test_a_restarting_script_begins_again_with_the_next_prompt_only(tmp_path: Path) -> None:
+    path = script(tmp_path, '{"restart": true}', '{"text": "a"}')
+    client = LLMClient()
+    assert (await ask(client, path)).content == "a"
+    assert (await ask(client, path)).content == "a"
+    with pytest.raises(ProviderError, match="no more answers"):
+        await ask(client, path, USER, {"role": "tool", "content": "x"})
+
+
+async def test_a_bad_line_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProviderError, match="line 2: not JSON"):
+        await ask(LLMClient(), script(tmp_path, "{}", "{oops"))
+    with pytest.raises(ProviderError, match="line 1: must be a JSON object"):
+        await ask(LLMClient(), script(tmp_path, "[]"))
+
+
+async def test_a_missing_script_names_the_bundled_ones() -> None:
+    with pytest.raises(ProviderError, match="replay/demo"):
+        await ask(LLMClient(), "no-such-script")

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import io
+import logging
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.protocol import events as e
+from agent.ui.terminal import TerminalRenderer
+from tests.unit.ui.samples import HOSTILE, all_events, assert_calm, printed, recording_console
+from tests.unit.ui.test_markdown_stream import ANYTHING
+
+WIDTHS = (40, 80, 120)
+
+
+def play(*payloads: e.Payload, width: int = 80, **environ: str) -> str:
+    console = recording_console(width, **environ)
+    renderer = TerminalRenderer(console)
+    for seq, payload in enumerate(payloads, 1):
+        renderer.handle(e.Event(payload, seq))
+    renderer.close()
+    return printed(console)
+
+
+def answer(text: str, size: int = 7) -> tuple[e.Payload, ...]:
+    pieces = [e.AssistantChunk(text[i : i + size]) for i in range(0, len(text), size)]
+    return (*pieces, e.AssistantStreamEnd())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("colours", [False, True])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_any_text_in_any_event(text: str, width: int, colours: bool, caplog: pytest.LogCaptureFixture) -> None:
+    environ = {"FORCE_COLOR": "3"} if colours else {}
+    events = all_events(text)
+    for event in events:
+        assert_calm(play(event.payload, width=width, **environ), width, colours)
+    assert_calm(play(*(event.payload for event in events), width=width, **environ), width, colours)
+    assert_calm(play(*answer(f"```python\n{text}\n```\n\n- {text}\n"), width=width, **environ), width, colours)
+    assert not caplog.records
+
+
+@settings(max_examples=150, deadline=None)
+@given(ANYTHING, st.sampled_from([10, 40]))
+def test_any_markdown(source: str, width: int) -> None:
+    records: list[Any] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logging.getLogger("agent.ui").addHandler(handler)
+    try:
+        assert_calm(play(*answer(source), width=width), width)
+    finally:
+        logging.getLogger("agent.ui").removeHandler(handler)
+    assert not records
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_huge_lines(width: int) -> None:
+    began = time.process_time()
+    for huge in ("x" * 200_000, "漢字" * 70_000, "word " * 40_000):
+        text = play(
+            *answer(huge),
+            *answer(f"```py\n{huge}\n```"),
+            e.ToolCallStarted("bash", {"command": huge}, "1"),
+            e.ToolOutput("bash", "1", huge, True, None, 1),
+            e.ToolOutput("bash", "2", huge, False, None, 1),
+            e.ToolOutput("edit", "3", huge, True, f"@@ -1 +1 @@\n+{huge}", 1),
+            e.ToolLog("system", huge),
+            width=width,
+        )
+        assert_calm(text, width)
+    assert time.process_time() - began < 60
+
+
+def test_code_is_never_torn_and_loses_nothing() -> None:
+    code = "def f():\n\n    return '[/usr/lib/x]'"
+    shown = play(*answer(f"Look:\n\n```python\n{code}\n```\n\nDone **now**.\n"))
+    assert shown == f"Look:\n\n```python\n{code}\n```\n\nDone now.\n"
+
+
+def test_blocks_appear_when_they_are_complete() -> None:
+    console = recording_console(80)
+    renderer = TerminalRenderer(console)
+    renderer.handle(e.Event(e.AssistantChunk("One.\n\nTw")))
+    assert printed(console) == "One.\n"
+    renderer.handle(e.Event(e.AssistantChunk("o.")))
+    renderer.handle(e.Event(e.AssistantStreamEnd()))
+    assert printed(console) == "One.\n\nTwo.\n"
+
+
+def test_markdown_keeps_what_rich_would_drop() -> None:
+    source = (
+        "1. one\n2. <b>two</b> ![alt](img.png) [t](http://u) <http://v>\n\n"
+        "<div>\n**raw**\n</div>\n\n[link] [x] :smile:\n\n[1]: http://w\n"
+    )
+    assert play(*answer(source)) == (
+        " 1. one\n 2. <b>two</b> alt (img.png) t (http://u) http://v\n\n"
+        "<div> raw </div>\n\n[link] [x] :smile:\n\n[1]: http://w\n"
+    )
+
+
+def test_wide_tables_keep_every_word() -> None:
+    row = "| " + " | ".join(f"column{i}" for i in range(12)) + " |\n"
+    shown = play(*answer(row + "|---" * 12 + "|\n" + row), width=40)
+    assert shown.replace("\n", " ").count("column") == 24
+    word = "x" * 70
+    assert play(*answer(f"| a | b |\n|---|---|\n| {word} | y |\n"), width=40).count("x") == 70
+
+
+def test_the_final_response_is_shown_once() -> None:
+    assert play(*answer("yes"), e.TurnComplete(1, "yes")) == "yes\n"
+    assert play(e.AssistantMessage("yes"), e.TurnComplete(1, "yes")) == "yes\n"
+    assert play(e.TurnComplete(1, "yes")) == "yes\n"
+
+
+def test_tool_lines() -> None:
+    shown = play(
+        e.Processing(),
+        *answer("I look."),
+        e.ToolCallStarted("bash", {"command": "python train.py"}, "1"),
+        e.ToolOutput("bash", "1", "\n".join(f"epoch {i}" for i in range(6)), True, None, 1.23),
+        e.ToolCallStarted("read", {"path": "a.py"}, "2"),
+        e.ToolCallStarted("read", {"path": "b.py"}, "3"),
+        e.ToolOutput("read", "2", "x\n", True, None, 0.01),
+        e.ToolOutput("read", "3", "No such file: b.py", False, None, 0.01),
+        e.ToolOutput("bash", "4", "make\nerror: one\ntwo\nthree\n[exit code 2]", False, None, 3),
+        e.ToolLog("system", "Retrying"),
+        e.ToolStateChange("5", "hf_jobs", "running", jobUrl="https://hf.co/jobs/1"),
+        *answer("Done."),
+    )
+    assert shown == (
+        "\nI look.\n"
+        "\n"
+        "▸ bash  python train.py\n"
+        "✓ bash 1.2s, 6 lines\n"
+        "  … 2 lines before\n"
+        "  epoch 2\n  epoch 3\n  epoch 4\n  epoch 5\n"
+        "▸ read  a.py\n"
+        "▸ read  b.py\n"
+        "✓ read 0.0s, 1 line  (a.py)\n"
+        "✗ read 0.0s: No such file: b.py  (b.py)\n"
+        "✗ bash 3.0s\n"
+        "  error: one\n  two\n  three\n"
+        "  Retrying\n"
+        "  hf_jobs running: https://hf.co/jobs/1\n"
+        "\nDone.\n"
+    )
+
+
+def test_approved_calls_get_their_start_line() -> None:
+    item = e.ApprovalItem("bash", {"command": "rm x"}, "1")
+    shown = play(
+        e.ApprovalRequired((item,), 1),
+        e.ToolStateChange("1", "bash", "approved"),
+        e.ToolStateChange("1", "bash", "running"),
+        e.ToolOutput("bash", "1", "", True),
+    )
+    assert shown == "▸ bash  rm x\n✓ bash 0.0s, no output\n"
+
+
+def test_diffs_are_coloured_and_bounded() -> None:
+    diff = "--- a/x\n+++ b/x\n@@ -1,100 +1,100 @@\n" + "-old [/a]\n+new\n" * 50
+    edit = e.ToolOutput("edit", "1", "ok", True, diff, 0.1)
+    plain = play(edit)
+    assert plain.count("\n") == 1 + 60 + 1
+    assert plain.endswith("  … 43 more lines\n")
+    colour = play(edit, FORCE_COLOR="1")
+    assert "\x1b[31m-old [/a]\x1b[0m" in colour
+    assert "\x1b[32m+new\x1b[0m" in colour
+
+
+def test_the_plan_is_shown_when_it_changes() -> None:
+    plan = (
+        e.PlanItem("1", "Load [/x]", "completed"),
+        e.PlanItem("2", "Train", "in_progress"),
+        e.PlanItem("3", "Report", "pending"),
+    )
+    assert play(e.PlanUpdate(plan), e.PlanUpdate(plan)) == "Plan, 1 of 3 done\n✓ Load [/x]\n▸ Train\n○ Report\n"
+
+
+def test_ends_and_operations() -> None:
+    shown = play(
+        e.Interrupted(),
+        e.Compacted(120_000, 30_000),
+        e.Compacted(500, 500),
+        e.UndoComplete(0),
+        e.NewComplete("s2", "s1", 1, 2, "/tmp/s1.jsonl", False),
+        e.TurnComplete(1, None, "iteration_limit"),
+        e.ErrorRaised("No key [/x].\nSet ANTHROPIC_API_KEY.", "auth"),
+    )
+    assert shown == (
+        "Interrupted\n\n"
+        "Context shortened: 120.0k → 30.0k tokens.\n"
+        "Context not shortened: it stays at 500 tokens.\n"
+        "Nothing to undo.\n"
+        "New conversation, session s2. The previous one is saved in /tmp/s1.jsonl.\n"
+        "Stopped at the iteration limit.\n\n"
+        "Error: No key [/x].\nSet ANTHROPIC_API_KEY.\n"
+    )
+
+
+def test_nothing_ever_moves_the_cursor() -> None:
+    class Spy(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    from agent.ui.console import make_console
+
+    spy = Spy()
+    renderer = TerminalRenderer(make_console(spy, {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}))
+    for text in HOSTILE.values():
+        for event in all_events(text):
+            renderer.handle(event)
+    renderer.close()
+    assert "\x1b[" in spy.getvalue()
+    assert_calm(spy.getvalue(), 80, colours=True)
+
+
+def test_a_reader_who_left_does_not_stop_the_turn() -> None:
+    import os
+
+    from agent.ui.console import make_console, output_failure
+
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stream:
+        console = make_console(stream, {})
+        renderer = TerminalRenderer(console)
+        for event in all_events("x" * 10_000):
+            renderer.handle(event)
+        assert isinstance(output_failure(console), BrokenPipeError)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolStateChange
+from agent.ui.sanitize import cell_width, visible
+from agent.ui.tool_lines import OpenCalls, call_summary, duration_text, reason_lines, result_summary, size_text
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "expected"),
+    [
+        ("bash", {"command": "ls -la"}, "ls -la"),
+        ("bash", {"command": "\n  cd x\nmake\n"}, "cd x …"),
+        ("bash", {"command": "ls\n\n"}, "ls"),
+        ("bash", {"command": ["ls"]}, '{"command": ["ls"]}'),
+        ("read", {"path": "a/b.py", "offset": 3}, "a/b.py"),
+        ("write", {"path": "a/b.py", "content": "x"}, "a/b.py"),
+        ("edit", {"path": "ä\x1b[2J.py"}, "ä.py"),
+        ("plan_tool", {"todos": [{}, {}]}, "2 steps"),
+        ("plan_tool", {"todos": [{}]}, "1 step"),
+        ("plan_tool", {"todos": 3}, '{"todos": 3}'),
+        ("mcp", {"q": "é", "n": 1}, '{"q": "é", "n": 1}'),
+        ("mcp", {}, ""),
+        ("bash", {}, ""),
+        ("mcp", {"text": "x" * 100}, '{"text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'),
+    ],
+)
+def test_call_summary(tool: str, arguments: dict[str, Any], expected: str) -> None:
+    assert call_summary(tool, arguments, 40) == expected
+
+
+@given(
+    st.sampled_from(["bash", "read", "plan_tool", "other"]),
+    st.dictionaries(st.sampled_from(["command", "path", "todos", "x"]), JSON),
+    st.integers(1, 100),
+)
+def test_call_summary_takes_anything(tool: str, arguments: dict[str, Any], width: int) -> None:
+    line = call_summary(tool, arguments, width)
+    assert "\n" not in line
+    assert cell_width(line) <= width
+    assert visible(line) == line
+
+
+def output(text: str, ok: bool = True, duration_s: float = 1.24, call_id: str = "1") -> ToolOutput:
+    return ToolOutput("bash", call_id, text, ok, None, duration_s)
+
+
+def test_result_summary() -> None:
+    assert result_summary(output("a\nb\n"), 80) == "1.2s, 2 lines"
+    assert result_summary(output("", duration_s=75), 80) == "1m 15s, no output"
+    assert result_summary(output("x" * 200_000, duration_s=0.3), 80) == "0.3s, 1 line, 200.0 kB"
+    assert (
+        result_summary(output("\n\nls: cannot access 'x'\n[exit code 2]", ok=False), 80)
+        == "1.2s: ls: cannot access 'x'"
+    )
+    assert result_summary(output("(no output)\n[exit code 2]", ok=False), 80) == "1.2s: (no output)"
+    assert result_summary(output("", ok=False), 80) == "1.2s: failed"
+    assert len(result_summary(output("e" * 200_000, ok=False), 80)) == 80
+
+
+def test_reasons_start_where_it_went_wrong() -> None:
+    trace = (
+        'epoch 1\nTraceback (most recent call last):\n  File "x", line 1\n    f()\nValueError: bad\nbye\n[exit code 1]'
+    )
+    assert reason_lines(trace, 6) == (["ValueError: bad", "bye"], 0)
+    nested = "  Traceback (most recent call last):\n    File x\n  KeyError: 'a'"
+    assert reason_lines(nested, 6)[0] == ["  KeyError: 'a'"]
+    assert reason_lines("collecting\n1 passed\nFAILED a.py - ImportError: x\nc\nd", 2) == (
+        ["FAILED a.py - ImportError: x", "c"],
+        1,
+    )
+    assert reason_lines("one\ntwo\nthree", 2) == (["one", "two"], 1)
+    assert reason_lines("Traceback (most recent call last):", 3)[0] == ["Traceback (most recent call last):"]
+    assert reason_lines(" \n", 3) == ([], 0)
+
+
+@given(st.text(st.sampled_from(" \nabTraceback (most recent call last):\x1b[")), st.integers(1, 5))
+def test_reasons_of_anything(text: str, limit: int) -> None:
+    lines, more = reason_lines(text, limit)
+    assert len(lines) <= limit
+    assert more >= 0
+    assert bool(lines) == bool(visible(text).strip())
+
+
+def test_numbers() -> None:
+    assert [duration_text(s) for s in (0, 0.04, 9.96, 59.4, 59.6, 3599, 3725)] == [
+        "0.0s",
+        "0.0s",
+        "10s",
+        "59s",
+        "1m 00s",
+        "59m 59s",
+        "1h 02m",
+    ]
+    assert size_text("a\ud800\n") == "1 line"
+
+
+def test_a_result_names_its_call_unless_it_follows_it() -> None:
+    calls = OpenCalls()
+    assert calls.start(ToolCallStarted("bash", {"command": "a"}, "1")) is not None
+    assert calls.finish(output("", call_id="1")) is None
+    for call_id in "23":
+        calls.start(ToolCallStarted("bash", {"command": call_id}, call_id))
+    labels = [calls.finish(output("", call_id=call_id)) for call_id in "23"]
+    assert [label and label.arguments["command"] for label in labels] == ["2", "3"]
+    assert calls.finish(output("", call_id="unknown")) is None
+
+
+def test_an_approved_call_starts_when_it_runs() -> None:
+    calls = OpenCalls()
+    calls.wait([ApprovalItem("bash", {"command": "a"}, "1"), ApprovalItem("bash", {"command": "b"}, "2")])
+    assert calls.change(ToolStateChange("1", "bash", "approved")) is None
+    assert calls.change(ToolStateChange("2", "bash", "rejected")) is None
+    started = calls.change(ToolStateChange("1", "bash", "running"))
+    assert started is not None
+    assert started.arguments == {"command": "a"}
+    assert calls.change(ToolStateChange("1", "bash", "running")) is None
+    assert calls.start(ToolCallStarted("bash", {"command": "a"}, "1")) is None
+    assert calls.finish(output("", call_id="1")) is None
+    refused = calls.finish(output("", call_id="2", ok=False))
+    assert refused is not None
+    assert refused.arguments == {"command": "b"}
