@@ -159,6 +159,7 @@ class App:
     def _interrupted_in_turn(self) -> None:
         """Ctrl-C while a turn runs: the first stops it, a second one leaves as well."""
         self._interrupts += 1
+        self._last_interrupt_s = time.monotonic()
         self.connection.cancel()
         if self._interrupts > 1:
             self.leave()

@@ -2,8 +2,8 @@
 
 Steps (an assistant message with all its results) are the units: a call and its result are never parted. The tiers, in
 order, each only as far as needed: (1) old tool results become a stub, (2) old call arguments too, (3) the oldest steps
-are left out with a note in their place, (4) the largest remaining results and texts are cut. Kept whole as long as
-possible: the system prompt, the first and the latest message of the person, the latest steps.
+are left out with a note in their place, (4) the largest remaining results and texts are cut. The system prompt is never
+touched; the first and the latest message of the person are cut only on demand, when a provider has refused the whole.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from agent.context_manager.tokens import estimate_message
 from agent.protocol.messages import FunctionCall, Message, ToolCall, user_message
@@ -22,10 +23,15 @@ LEFT_OUT = "[Earlier steps of this conversation were left out to save room: {cou
 CUT_MARK = "\n[… cut to save room: {count} characters …]\n"
 
 
-def shorten(items: list[Message], room_tokens: int) -> list[Message] | None:
-    """`items` brought to at most `room_tokens` (estimated) where possible; None when nothing could be shortened."""
+def shorten(items: list[Message], room_tokens: int, *, cut_person: bool = False) -> list[Message] | None:
+    """`items` brought to at most `room_tokens` (estimated) where possible; None when nothing could be shortened.
+
+    With `cut_person` the person's own long messages may be cut as well.
+    """
     best = items
-    for tier in (_stub_results, _stub_arguments, _drop_oldest, _cut_largest):
+    kept = set() if cut_person else _person_ids(items)
+    cut_largest = partial(_cut_largest, kept=kept)
+    for tier in (_stub_results, _stub_arguments, _drop_oldest, cut_largest):
         if _size(best) <= room_tokens:
             break
         candidate = tier(best, room_tokens)
@@ -114,14 +120,22 @@ def _units(items: list[Message]) -> list[list[Message]]:
     return units
 
 
-def _cut_largest(items: list[Message], room_tokens: int) -> list[Message]:
-    """Cut the largest texts, each to a fair share of the room, the system prompt excepted."""
+def _person_ids(items: list[Message]) -> set[str]:
+    """Ids of the first and the latest message of the person."""
+    ids = [message.id for message in items if message.role == "user" and not message.is_synthetic]
+    return {*ids[:1], *ids[-1:]}
+
+
+def _cut_largest(items: list[Message], room_tokens: int, kept: set[str]) -> list[Message]:
+    """Cut the largest texts, each to a fair share of the room, the system prompt and `kept` excepted."""
     result = list(items)
     size = _size(items)
     share_chars = max(400, 2 * max(0, room_tokens - estimate_message(items[0])) // max(1, len(items)))
     for index in sorted(range(1, len(items)), key=lambda i: -estimate_message(items[i])):
         if size <= room_tokens:
             break
+        if items[index].id in kept:
+            continue
         message = _with_short_arguments(result[index])
         text = message.content or ""
         if len(text) > share_chars:

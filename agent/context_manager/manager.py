@@ -144,15 +144,16 @@ class ContextManager:
                 return removed
         return 0
 
-    def compact(self, target_tokens: int | None = None) -> tuple[int, int]:
+    def compact(self, target_tokens: int | None = None, *, forced: bool = False) -> tuple[int, int]:
         """Shorten history to `target_tokens` (default: half the threshold); returns usage before and after.
 
-        Never fails: what cannot be shortened stays.
+        Never fails: what cannot be shortened stays. `forced` (a provider has refused the whole) may also cut what the
+        person wrote.
         """
         before = self.usage_tokens
         target = self.compaction_threshold // 2 if target_tokens is None else target_tokens
         room = target - self._tools_tokens - max(0, self._correction)
-        shorter = compaction.shorten(self.items, room)
+        shorter = compaction.shorten(self.items, room, cut_person=forced)
         if shorter is not None:
             scale = self._correction / max(1, self._estimate)
             self._replace(shorter)

@@ -88,9 +88,9 @@ async def notice(session: Session, text: str) -> None:
     await session.send_event(ToolLog("system", text))
 
 
-async def compact(session: Session, target_tokens: int | None = None) -> None:
+async def compact(session: Session, target_tokens: int | None = None, *, forced: bool = False) -> None:
     """Shorten history and report it."""
-    before, after = session.history.compact(target_tokens)
+    before, after = session.history.compact(target_tokens, forced=forced)
     await session.send_event(Compacted(before, after))
 
 
@@ -104,7 +104,7 @@ async def call_model(session: Session, turn: TurnState) -> LLMResult:
                 raise
             turn.overflow_recoveries += 1
             await notice(session, "The model says that the conversation is too long for it; shortening it.")
-            await compact(session, session.history.usage_tokens // 2)
+            await compact(session, session.history.usage_tokens // 2, forced=True)
 
 
 async def _call(session: Session, turn: TurnState) -> LLMResult:

@@ -16,6 +16,29 @@ from agent.llm.routes import Route
 _OPENAI_FAMILY = frozenset({"openai", "text-completion-openai", "custom_openai", "aiohttp_openai"})
 """Heads of `litellm/…` for which OPENAI_API_KEY is meant."""
 
+_KEEPING_TO_THEMSELVES = frozenset(
+    {
+        "chatgpt",
+        "cloudflare",
+        "cohere_chat",
+        "databricks",
+        "docker_model_runner",
+        "github_copilot",
+        "hosted_vllm",
+        "huggingface",
+        "lemonade",
+        "llamafile",
+        "lm_studio",
+        "ollama",
+        "ollama_chat",
+        "oobabooga",
+        "replicate",
+        "snowflake",
+        "vllm",
+    }
+)
+"""Heads of `litellm/…` for which litellm (1.106, observed) never falls back to OPENAI_API_KEY."""
+
 _ODD_KEY_NAMES = {
     "ai21_chat": ("AI21_API_KEY",),
     "apertis": ("STIMA_API_KEY",),
@@ -158,7 +181,7 @@ def _passed_on_missing(route: Route, environ: Mapping[str, str], hf_token: str |
     known = next((p for p in PROVIDERS if head in p.prefixes and p.kind is RouteKind.DIRECT), None)
     if known is not None:
         return _direct_missing(Route(known, route.model_id, route.litellm_model, route.name), environ, hf_token)
-    if not slash or head in _OPENAI_FAMILY or not env_value(environ, "OPENAI_API_KEY"):
+    if not slash or head in _OPENAI_FAMILY | _KEEPING_TO_THEMSELVES or not env_value(environ, "OPENAI_API_KEY"):
         return None
     names = _ODD_KEY_NAMES.get(head, (f"{head.upper().replace('-', '_')}_API_KEY",))
     if env_value(environ, *names):

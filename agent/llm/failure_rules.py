@@ -193,7 +193,7 @@ def _is_refused_request(evidence: Evidence) -> bool:
 _PROVIDER = _any_of(r"model_not_supported", r"not supported by (?:any |this |the )?provider")
 _MODEL = _any_of(
     r"model_not_found",
-    r"\bmodel[ :=]+['\"`]?[\w./:@-]+['\"`]? (?:does not exist|(?:is |was )?not found)",
+    r"\bmodel[ :=]+['\"`][\w./:@-]+['\"`] (?:does not exist|(?:is |was )?not found)",
     r"model identifier is invalid|not a valid model|invalid model (?:id|name)|unknown model\b",
 )
 
@@ -239,7 +239,7 @@ _TRANSIENT = _any_of(
 _CONNECT_CLASSES = ("ConnectError", "ConnectTimeout", "ConnectionRefusedError", "ClientConnectorError", "gaierror")
 _CONNECT = _any_of(
     r"connection refused|connect call failed|cannot connect to host|all connection attempts failed",
-    r"^(?:litellm\.)?(?:\w+: )*(?:\w+Exception - )?connection error\.?$",
+    r"(?m:^(?:litellm\.)?(?:\w+: )*(?:\w+ - )?connection error\.?$)",
 )
 _READ_CLASSES = ("ReadError", "ReadTimeout", "RemoteProtocolError", "ServerDisconnectedError", "SocketTimeoutError")
 _PACKAGE = _any_of(r"no module named", r"\bpip install\b")

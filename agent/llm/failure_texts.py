@@ -6,6 +6,7 @@ import ast
 import difflib
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -136,7 +137,8 @@ def _spelling_hint(route: Route) -> str:
     other = native_name(route.name) if route.provider.kind is RouteKind.DIRECT else router_name(route.name)
     if "claude" in route.name and other != route.name and other.count("/") == route.name.count("/"):
         return f"Here its name is spelt {other}."
-    close = difflib.get_close_matches(route.model_id, [suggested.id for suggested in SUGGESTED_MODELS], n=2, cutoff=0.7)
+    others = [suggested.id for suggested in SUGGESTED_MODELS if suggested.id != route.model_id]
+    close = difflib.get_close_matches(route.model_id, others, n=2, cutoff=0.7)
     return f"Did you mean {' or '.join(close)}?" if close else ""
 
 
@@ -217,7 +219,8 @@ def provider_words(text: str) -> str:
 def _parse(text: str) -> Any:
     for parse in (json.loads, ast.literal_eval):
         try:
-            return parse(text[:4_000].strip())
+            with warnings.catch_warnings(action="ignore"):  # about escapes, when it is no Python after all
+                return parse(text[:4_000].strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             continue
     return None

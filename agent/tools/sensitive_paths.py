@@ -75,7 +75,8 @@ def _meets_at(parts: list[str], start: int, pattern: tuple[str, ...]) -> bool:
     if len(here) < len(pattern):
         return False
     # `*` alone fits everything; without a dot or two letters that point there, nobody means credentials.
-    letters = sum(sign not in _WILDCARDS for part in here for sign in part)
+    specific = [part for part, wanted in zip(here, pattern, strict=True) if wanted != "*"]
+    letters = sum(sign not in _WILDCARDS for part in specific for sign in part)
     pointed = letters >= 2 or any(part[:1] == "." for part in here)
     return pointed and all(_meets(part, wanted) for part, wanted in zip(here, pattern, strict=True))
 

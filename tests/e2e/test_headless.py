@@ -295,7 +295,7 @@ def test_a_denied_command_is_not_run(env: dict[str, str], tmp_path: Path, work: 
         (["-m", "gpt-5", "hi"], "openai/gpt-5"),
         (["-m", "antropic/claude-opus-4-8", "hi"], "anthropic/"),
         (["--sandbox-tools", "-m", "replay/demo", "hi"], "not available yet"),
-        (["-p"], "no prompt"),
+        (["-p"], "prompt is empty"),
         (["", "  "], "empty"),
     ],
 )
@@ -450,6 +450,7 @@ def test_a_key_in_dotenv_is_used(env: dict[str, str], openai_server: FakeOpenAI,
     assert openai_server.requests[0].headers["authorization"] == "Bearer sk-from-dotenv"
 
 
+@pytest.mark.usefixtures("network_log")  # with the real address it would be tried, and is refused by the guard
 def test_a_repository_cannot_turn_the_persons_key_to_another_server(
     env: dict[str, str], openai_server: FakeOpenAI, work: Path
 ) -> None:

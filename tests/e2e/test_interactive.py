@@ -99,12 +99,13 @@ def test_always_is_asked_once(talk: Talk, work: Path) -> None:
     assert (work / "sub" / ".git").is_dir()
 
 
-def test_an_edit_outside_the_workspace_shows_its_diff_first(talk: Talk, env: dict[str, str]) -> None:
-    target = Path(env["HOME"]) / "notes.txt"
+def test_an_edit_of_a_start_file_shows_its_diff_first(talk: Talk, env: dict[str, str]) -> None:
+    target = Path(env["HOME"]) / ".bashrc"
     target.write_text("old line\n")
     read = {"tool_calls": [{"name": "read", "arguments": {"path": str(target)}}]}
     change = {"path": str(target), "old_str": "old line", "new_str": "new line"}
-    terminal = talk(read, {"tool_calls": [{"name": "edit", "arguments": change}]}, {"text": "Finished."})
+    edit = {"tool_calls": [{"name": "edit", "arguments": change}]}
+    terminal = talk(read, edit, {"text": "Finished."})
     ask(terminal, "go")
     terminal.wait_for(r"\[y\]es / \[n\]o")
     screen = "\n".join(terminal.screen())
@@ -131,6 +132,7 @@ def test_ctrl_c_twice_during_a_turn_leaves(talk: Talk, work: Path) -> None:
     ask(terminal, "wait")
     terminal.wait_until(lambda: (work / "up").exists())
     terminal.key("ctrl-c")
+    terminal.wait_for("Interrupted")
     terminal.key("ctrl-c")
     assert terminal.exit_code() == 0
     terminal.assert_no_children()
@@ -245,7 +247,7 @@ def test_colour_is_not_forced_on_anyone(talk: Talk, more_env: dict[str, str]) ->
 def test_history_of_typed_lines_survives_the_session_in_a_private_file(talk: Talk, env: dict[str, str]) -> None:
     terminal = talk({"text": "ok"}, {"text": "ok"})
     ask(terminal, "a memorable line")
-    terminal.wait_for(r"(?m)^ok")
+    terminal.wait_for(r"(?m)^ok\s+^> $")
     terminal.key("ctrl-d")
     terminal.exit_code()
     again = talk({"text": "ok again"})

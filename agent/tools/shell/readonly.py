@@ -176,7 +176,7 @@ def _sed(words: _Words) -> str | None:
                 scripts.append(text)
         at += 1
     harmless = scripts and all(len(text) < 500 and _SED.fullmatch(text) for text in scripts)
-    return None if harmless else "a script that may write or run something"
+    return None if harmless else "a script that is not plainly harmless"
 
 
 def _awk(words: _Words) -> str | None:
@@ -188,7 +188,7 @@ def _awk(words: _Words) -> str | None:
         at += 2 if len(text) == 2 else 1
     program = words[at].text if at < len(words) else ""
     risky = re.search(r"[>|@]|\\(?![nt\"/.])|system|getline|ARGV|ARGC|ENVIRON|PROCINFO", program)
-    return "a script that may write or run something" if risky or not program else None
+    return "a script that is not plainly harmless" if risky or not program else None
 
 
 def _test(words: _Words) -> str | None:

@@ -41,7 +41,9 @@ def suspicion(root: Node, source: bytes) -> str | None:
         if odd := _odd_node(node, source):
             return odd
         if not node.child_count:
-            if not _is_blank(source[end : node.start_byte]):
+            gap = source[end : node.start_byte]
+            # The grammar loses the `-` of `python - <<EOF`; it means the input, which the here-document is anyway.
+            if not _is_blank(gap) and not (gap.strip(b" \t") == b"-" and node.type in {"<<", "<<-"}):
                 return "part of it could not be parsed as a shell command"
             end = max(end, node.end_byte)
     return None if _is_blank(source[end:]) else "part of it could not be parsed as a shell command"
@@ -66,6 +68,9 @@ def _odd_node(node: Node, source: bytes) -> str | None:
             gaps = (source[left.end_byte : right.start_byte] for left, right in pairwise(node.children))
             whole = all(b"\n" not in gap.replace(b"\\\n", b"") for gap in gaps)
             return None if whole else "where a command ends is unclear"
+        case "=~" | "regex" if node.parent is not None and node.parent.type == "command":
+            # To the grammar a pattern follows `=~` everywhere, and swallows operators; to the shell only in `[[ ]]`.
+            return "a word contains shell syntax"
         case _:
             return "a word contains shell syntax" if not node.child_count and _unsound(node) else None
 

@@ -111,7 +111,7 @@ def conversations(draw: st.DrawFn) -> list[Message]:
 @settings(max_examples=60, deadline=None)
 @given(conversations(), st.integers(3_000, 100_000))
 def test_compaction_fits_shrinks_and_keeps_pairs(messages: list[Message], room: int) -> None:
-    shorter = shorten(messages, room)
+    shorter = shorten(messages, room, cut_person=True)
     size = sum(map(estimate_message, messages))
     if size <= room:
         assert shorter is None
@@ -140,6 +140,18 @@ def test_a_headless_run_with_one_request_can_always_be_shortened(window: int) ->
     check_history(wire(manager))
     assert manager.items[1].content == "train it"
     assert "loss 399" in str(manager.items[-1].content)
+
+
+def test_what_the_person_wrote_is_cut_only_on_demand() -> None:
+    first, latest = user_message("a" * 50_000), user_message("b" * 50_000)
+    manager = history(first, assistant_message("c" * 50_000), latest, window=30_000)
+    manager.compact()
+    contents = [m.content for m in manager.items]
+    assert first.content in contents
+    assert latest.content in contents
+    manager.compact(forced=True)
+    assert latest.content not in [m.content for m in manager.items]
+    assert not manager.needs_compaction
 
 
 def test_compaction_with_nothing_to_gain_changes_nothing() -> None:

@@ -177,7 +177,7 @@ async def test_context_windows(model_id: str, routes: dict[str, Any], expected: 
 async def test_other_routes_are_not_asked(model_id: str) -> None:
     with ExitStack() as stack:
         fake = serve(stack)
-        environ = {name: fake.url for name in ("OPENAI_BASE_URL", "HF_ROUTER_BASE_URL", "LOCAL_LLM_BASE_URL")}
+        environ = dict.fromkeys(("OPENAI_BASE_URL", "HF_ROUTER_BASE_URL", "LOCAL_LLM_BASE_URL"), fake.url)
         assert await discover_context_window(resolve_route(model_id), environ) is None
         assert fake.requests == []
 

@@ -150,7 +150,7 @@ def test_a_key_of_another_provider_is_no_credential(model_id: str) -> None:
     assert problem is not None
     assert route.provider.label in problem
     for name in route.provider.key_envs:
-        environ = others | {name: "x"} | {needed: "https://x" for needed in route.provider.required_envs}
+        environ = others | {name: "x"} | dict.fromkeys(route.provider.required_envs, "https://x")
         assert missing_credentials(route, environ, None) is None, name
 
 
@@ -215,6 +215,7 @@ def test_aws_is_missing_only_when_nothing_hints_at_it(tmp_path: Path) -> None:
         ("litellm/openai/x", {}, True),
         ("litellm/zai/x", {"OPENAI_API_KEY": "k"}, True),
         ("litellm/gpt-4o", {"OPENAI_API_KEY": "k"}, False),
+        ("litellm/hosted_vllm/x", {"OPENAI_API_KEY": "k"}, False),
     ],
 )
 def test_the_escape_hatch_does_not_give_openais_key_away(

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent.llm.failures import ProviderError
 
 from agent.llm.client import LLMClient
+from agent.llm.failures import ProviderError
 from agent.llm.stream import Assembler, LLMResult
 
 USER = {"role": "user", "content": "go"}

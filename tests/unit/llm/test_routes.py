@@ -181,6 +181,7 @@ def test_every_slip_has_a_way_to_the_router_anyway() -> None:
             assert resolve_route(f"huggingface/{model_id}").provider.name == "hf_router"
 
 
+@pytest.mark.xdist_group("litellm")
 def test_no_provider_of_litellm_falls_through_to_the_router_unnoticed() -> None:
     """The complaint about the reference: `gemini/…` was sent to the HF router. Holds for the installed litellm."""
     names = {str(getattr(name, "value", name)) for name in load().provider_list}
