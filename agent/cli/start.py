@@ -23,7 +23,14 @@ from agent.core.session import Surroundings
 from agent.hub.tokens import resolve_hf_token
 from agent.llm.auto import choose_model
 from agent.llm.local import detect_local_servers
-from agent.llm.params import UnknownModelError, describe_route, missing_credentials, needs_litellm, resolve_route
+from agent.llm.params import (
+    UnknownModelError,
+    describe_provider,
+    describe_route,
+    missing_credentials,
+    needs_litellm,
+    resolve_route,
+)
 from agent.protocol.events import ErrorRaised, Event
 from agent.sessions.redact import LiveSecrets
 from agent.ui.renderer import Renderer
@@ -129,10 +136,10 @@ async def _start_session(
         warm_in_background()
     workspace = Path(tempfile.mkdtemp(prefix="ml-intern-demo-")) if model.name == DEMO else cwd
     surroundings = _surroundings(workspace, hf_token, headless=renderer is not None)
-    place = f"{model.notice}{describe_route(route, os.environ)}"
     if renderer is None:
+        place = f"{model.notice}{describe_provider(route, os.environ)}; tools run here"
         return await _converse(arguments, config, model, surroundings, place)
-    _warn(f"{place}; workspace {workspace}")
+    _warn(f"{model.notice}{describe_route(route, os.environ)}; workspace {workspace}")
     from agent.cli.headless import run_headless
 
     settings = config.model_copy(update={"model_name": model.name, "yolo_mode": True})

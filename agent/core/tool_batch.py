@@ -28,6 +28,7 @@ INTERRUPTED = "Interrupted by the person before it finished. Its effects, if any
 def prepare(session: Session, call: ToolCall) -> PreparedCall:
     """Parse the arguments of `call` and decide what becomes of it. History always gets valid JSON arguments."""
     arguments, problem = _parse(call)
+    arguments = session.router.loosened(call.function.name, arguments)
     call = replace(call, function=FunctionCall(call.function.name, json.dumps(arguments, ensure_ascii=False)))
     if problem:
         return PreparedCall(call, arguments, problem=ToolResult(problem, ok=False), malformed=True)
@@ -78,8 +79,7 @@ async def run_batch(
     for prepared in calls:
         if prepared.decision is not None and prepared.decision.action == "deny":
             await session.send_event(_state(prepared, "rejected"))
-    order = asyncio.Lock()
-    tasks = [asyncio.create_task(_run(session, prepared, order)) for prepared in calls]
+    tasks = [asyncio.create_task(_run(session, prepared)) for prepared in calls]
     finished = await session.finish_or_cancel(tasks)
     records = []
     for prepared, task in zip(calls, tasks, strict=True):
@@ -93,18 +93,12 @@ async def run_batch(
     return records if finished else None
 
 
-async def _run(session: Session, prepared: PreparedCall, order: asyncio.Lock) -> tuple[ToolResult, float]:
+async def _run(session: Session, prepared: PreparedCall) -> tuple[ToolResult, float]:
     """The result of one call and its duration. Raises nothing but `CancelledError`."""
     if prepared.problem is not None:
         return prepared.problem, 0.0
-    name = prepared.call.function.name
-    spec = session.router.find(name)
     started = time.monotonic()
-    if spec is not None and spec.exclusive:
-        async with order:
-            result = await session.router.call_tool(name, prepared.arguments, session, prepared.call.id)
-    else:
-        result = await session.router.call_tool(name, prepared.arguments, session, prepared.call.id)
+    result = await session.router.call_tool(prepared.call.function.name, prepared.arguments, session, prepared.call.id)
     return result, time.monotonic() - started
 
 
@@ -132,7 +126,7 @@ def _record(session: Session, prepared: PreparedCall, result: ToolResult) -> Cal
     return CallRecord(name, prepared.call.function.arguments, result.output, prepared.malformed, is_poll)
 
 
-def approval_item(session: Session, prepared: PreparedCall) -> ApprovalItem:
+async def approval_item(session: Session, prepared: PreparedCall) -> ApprovalItem:
     """What the person is shown of a call that waits."""
     decision = prepared.decision
     assert decision is not None  # only decided calls wait
@@ -141,7 +135,7 @@ def approval_item(session: Session, prepared: PreparedCall) -> ApprovalItem:
         arguments=prepared.arguments,
         tool_call_id=prepared.call.id,
         reason=decision.reason,
-        preview=_preview(session, prepared),
+        preview=await asyncio.to_thread(_preview, session, prepared),
         always_rule=decision.always_rule,
         needs_human=decision.needs_human,
         auto_approval_blocked=decision.auto_approval_blocked,

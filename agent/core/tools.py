@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
+from agent.tools.arguments import loosened
 from agent.tools.bash_tool import bash_spec
 from agent.tools.edit_tool import edit_spec
 from agent.tools.output import cap_output
@@ -64,6 +65,11 @@ class ToolRouter:
     def get_tool_specs_for_llm(self) -> list[dict[str, Any]]:
         """All tools in OpenAI function form, in a fixed order."""
         return [spec.to_wire() for spec in self._specs.values()]
+
+    def loosened(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """`arguments` as the tool's schema wants them, where that is only a matter of spelling."""
+        spec = self._specs.get(name)
+        return arguments if spec is None else loosened(arguments, spec.parameters)
 
     def problem_with(self, name: str, arguments: dict[str, Any]) -> str | None:
         """Why this call cannot run, in words for the model; None when it can."""

@@ -201,7 +201,7 @@ async def use_tools(session: Session, turn: TurnState, reply: LLMResult) -> Step
     if not waiting:
         return CONTINUE
     session.pending = PendingApproval(tuple(waiting))
-    items = tuple(approval_item(session, call) for call in waiting)
+    items = tuple([await approval_item(session, call) for call in waiting])
     await session.send_event(ApprovalRequired(items, len(items)))
     return WAITING
 

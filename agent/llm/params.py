@@ -31,6 +31,7 @@ __all__ = [
     "_resolve_llm_params",
     "base_url",
     "clean_hf_token",
+    "describe_provider",
     "describe_route",
     "is_loopback",
     "is_valid_model_id",
@@ -122,8 +123,13 @@ def base_url(provider: Provider, environ: Mapping[str, str]) -> str:
 
 def describe_route(route: Route, environ: Mapping[str, str]) -> str:
     """`model X via <label> at <host>`, one line, without keys: what is shown before anything is sent."""
+    return f"model {route.model_id} via {describe_provider(route, environ)}"
+
+
+def describe_provider(route: Route, environ: Mapping[str, str]) -> str:
+    """`<label> at <host>`, without keys."""
     host = url_host(base_url(route.provider, environ))
-    return f"model {route.model_id} via {route.provider.label}" + (f" at {host}" if host else "")
+    return route.provider.label + (f" at {host}" if host else "")
 
 
 def url_host(url: str) -> str:

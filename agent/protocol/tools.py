@@ -101,7 +101,7 @@ class ToolSpec:
 
     `parameters` is a JSON schema of type object. `is_poll` tells whether a call only asks how something is going, which
     the doom-loop guard tolerates longer. `subject` gives the text that permission rules match against, e.g. the command
-    of `bash` or the path of `write`. `exclusive` calls of one batch run one after the other, in call order.
+    of `bash` or the path of `write`.
     """
 
     name: str
@@ -112,7 +112,6 @@ class ToolSpec:
     preview: Preview | None = None
     is_poll: Callable[[Mapping[str, Any]], bool] = field(default=lambda _arguments: False)
     subject: Callable[[Mapping[str, Any]], str] = field(default=lambda _arguments: "")
-    exclusive: bool = False
 
     def to_wire(self) -> dict[str, Any]:
         """The OpenAI function form sent to a provider."""

@@ -2,8 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
+
+
+def loosened(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """`arguments` with what models often misspell put right for `schema`; anything else is left for it to refuse.
+
+    An optional null is absent; text that plainly is the number, truth value, array or object asked for becomes it.
+    """
+    properties, required = schema.get("properties", {}), schema.get("required", ())
+    result = {}
+    for name, value in arguments.items():
+        wanted = properties.get(name, {}).get("type")
+        if value is None and wanted is not None and name not in required:
+            continue
+        read = _READERS.get(wanted) if isinstance(wanted, str) and isinstance(value, str) else None
+        result[name] = value if read is None else read(value)
+    return result
+
+
+def _json_as(kind: type) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        return value if isinstance(value, kind) else text
+
+    return read
+
+
+def _read_bool(text: str) -> bool | str:
+    return {"true": True, "false": False}.get(text.strip().lower(), text)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "integer": lambda text: text if (number := _as_int(text)) is None else number,
+    "boolean": _read_bool,
+    "array": _json_as(list),
+    "object": _json_as(dict),
+}
 
 
 class ArgumentError(ValueError):

@@ -88,20 +88,33 @@ async def test_tools_run_and_their_results_reach_the_model_in_call_order(tmp_pat
         assert len(loop.of(LLMCall)) == 2
 
 
-async def test_exclusive_calls_run_one_after_the_other_in_call_order(tmp_path: Path) -> None:
-    log: list[str] = []
-
-    async def handler(arguments: dict[str, Any], _session: Any, _call_id: str) -> ToolResult:
-        log.append(f"begin {arguments['n']}")
-        for _ in range(5):
-            await asyncio.sleep(0)
-        log.append(f"end {arguments['n']}")
-        return ToolResult("ok")
-
-    answers = [calls(call("put", {"n": 1}), call("put", {"n": 2})), {"text": "ok"}]
-    async with running(tmp_path, answers, tools=[tool("put", handler, exclusive=True)]) as loop:
+async def test_two_edits_of_one_file_in_one_batch_both_count(tmp_path: Path) -> None:
+    write = call("write", {"path": "a.txt", "content": "one two\n"})
+    first = call("edit", {"path": "a.txt", "old_str": "one", "new_str": "1"})
+    second = call("edit", {"path": "a.txt", "old_str": "two", "new_str": "2"})
+    async with running(tmp_path, [calls(write), calls(first, second), {"text": "ok"}]) as loop:
         await loop.turn()
-    assert log == ["begin 1", "end 1", "begin 2", "end 2"]
+        assert all(p.success for p in loop.of(ToolOutput))
+        assert (loop.session.workspace / "a.txt").read_text() == "1 2\n"
+
+
+async def test_misspelled_arguments_are_put_right(tmp_path: Path) -> None:
+    todos = '[{"id": "1", "content": "x", "status": "completed"}]'
+    sloppy = [
+        call("bash", {"command": "echo hi", "timeout": "5", "work_dir": None}),
+        call("plan_tool", {"todos": todos}),
+    ]
+    async with running(tmp_path, [calls(*sloppy), {"text": "ok"}]) as loop:
+        await loop.turn()
+        assert [p.success for p in loop.of(ToolOutput)] == [True, True]
+
+
+async def test_arguments_against_the_schema_are_named(tmp_path: Path) -> None:
+    async with running(tmp_path, [calls(call("bash", {"cmd": "ls"})), {"text": "ok"}]) as loop:
+        await loop.turn()
+        (output,) = loop.of(ToolOutput)
+        assert "Invalid arguments for bash" in output.output
+        assert "cmd" in output.output or "command" in output.output
 
 
 @pytest.mark.parametrize(
