@@ -74,12 +74,14 @@ def _facts(item: ApprovalItem) -> list[tuple[str, str]]:
 
 
 def _command_body(item: ApprovalItem) -> list[Text]:
-    """The command, whole; then its other arguments."""
-    command = item.arguments.get("command")
+    """The command, whole, below what the model says of it; then its other arguments."""
+    command, description = item.arguments.get("command"), item.arguments.get("description")
     if not isinstance(command, str):
         return _general_body(item)
-    rest = {name: value for name, value in item.arguments.items() if name != "command"}
-    parts = [Text(escaped(command), "bold")]
+    shown = {"command", "description"} if isinstance(description, str) else {"command"}
+    rest = {name: value for name, value in item.arguments.items() if name not in shown}
+    parts = [Text(f"# {escaped(description, False)}", "muted")] if isinstance(description, str) and description else []
+    parts.append(Text(escaped(command), "bold"))
     if item.preview:
         parts.append(_preview(item.preview))
     return [*parts, *_arguments(rest)] if rest else parts

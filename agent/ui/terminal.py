@@ -45,6 +45,7 @@ from agent.ui.markdown_stream import Block, MarkdownStream
 from agent.ui.notices import job_line, log_line, operation_lines, plan_sign, plan_title, terminated_text
 from agent.ui.sanitize import clip, visible
 from agent.ui.tool_lines import (
+    QUIET_TOOLS,
     Call,
     OpenCalls,
     call_summary,
@@ -163,13 +164,15 @@ class TerminalRenderer:
                 assert_never(never)
 
     def _show_start(self, call: Call | None) -> None:
-        if call is not None:
+        if call is not None and call.tool not in QUIET_TOOLS:
             tool = clip(call.tool, 40)
             about = call_summary(call.tool, call.arguments, self._room(len(tool) + 4))
             self._one_line(("▸ ", "muted"), (tool, "tool.name"), (f"  {about}", "muted"))
 
     def _show_result(self, payload: ToolOutput) -> None:
         call = self._calls.finish(payload)
+        if payload.success and payload.tool in QUIET_TOOLS:
+            return
         tool, room = clip(payload.tool, 40), self._console.width
         about = f"  ({call_summary(call.tool, call.arguments, self._room(40))})" if call else ""
         if payload.success:

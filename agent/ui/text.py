@@ -47,7 +47,7 @@ from agent.ui.notices import (
 )
 from agent.ui.sanitize import clip, visible
 from agent.ui.streams import TextSink
-from agent.ui.tool_lines import Call, OpenCalls, call_summary, compact_json, result_summary
+from agent.ui.tool_lines import QUIET_TOOLS, Call, OpenCalls, call_summary, compact_json, result_summary
 
 ToolPayload = ToolCallStarted | ToolOutput | ToolLog | ToolStateChange | ApprovalRequired
 EndPayload = TurnComplete | Interrupted | ErrorRaised | SessionTerminated
@@ -167,12 +167,14 @@ class TextRenderer:
                 assert_never(never)
 
     def _show_start(self, call: Call | None) -> None:
-        if call is not None:
+        if call is not None and call.tool not in QUIET_TOOLS:
             tool = clip(call.tool, 60)
             self._progress(f"▸ {tool}  {call_summary(call.tool, call.arguments, self._width)}".rstrip())
 
     def _show_result(self, payload: ToolOutput) -> None:
         call = self._calls.finish(payload)
+        if payload.success and payload.tool in QUIET_TOOLS:
+            return
         sign = "✓" if payload.success else "✗"
         about = call_summary(call.tool, call.arguments, self._width // 2) if call else ""
         suffix = f"  ({about})" if about else ""
@@ -206,7 +208,7 @@ class TextRenderer:
     def _complete(self, payload: TurnComplete) -> None:
         self._settle()
         final = payload.final_response or ""
-        if self._held.strip() == final.strip():
+        if final.rstrip().endswith(self._held.strip()):
             self._held = ""
         self._release()
         if payload.stop_reason == "iteration_limit":

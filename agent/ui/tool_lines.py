@@ -20,6 +20,9 @@ _LOOKS_LIKE_A_REASON = re.compile(
 )
 
 
+QUIET_TOOLS = frozenset({"plan_tool"})
+"""Tools whose effect is shown by an event of its own (the plan): of their calls only failures are."""
+
 # --- calls -----------------------------------------------------------------------------------------------------------
 
 
