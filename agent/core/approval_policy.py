@@ -38,9 +38,6 @@ _log = logging.getLogger(__name__)
 
 Mode = Literal["ask", "yolo"]
 
-_PATH_TOOLS = frozenset({"read", "write", "edit"})
-"""Tools whose subject is a path on this machine, to which path patterns apply."""
-
 
 @dataclass(frozen=True, slots=True)
 class ApprovalDecision:
@@ -196,10 +193,10 @@ class _Command(_Subject):
 
 
 def _subject(spec: ToolSpec, arguments: Mapping[str, Any], context: ApprovalContext, home: Path | None) -> _Subject:
-    text = str(spec.subject(arguments))
-    if spec.name == "bash":
+    text = str(spec.subject(arguments, context.workspace))
+    if spec.subject_kind == "command":
         return _Command(text, bash_verdict(arguments, context))
-    if spec.name in _PATH_TOOLS:
+    if spec.subject_kind == "path":
         return _Path(text, context.workspace, home or Path(os.path.expanduser("~")))  # noqa: PTH111 - never raises
     return _Subject(text)
 

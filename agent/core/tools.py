@@ -13,7 +13,7 @@ from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
 from agent.tools.arguments import loosened
 from agent.tools.bash_tool import bash_spec
 from agent.tools.edit_tool import edit_spec
-from agent.tools.output import cap_output
+from agent.tools.output import cap_output, fits
 from agent.tools.plan_tool import plan_spec
 from agent.tools.read_tool import read_spec
 from agent.tools.shell_analysis import bash_rule
@@ -87,11 +87,13 @@ class ToolRouter:
         if problem := self.problem_with(name, arguments):
             return ToolResult(problem, ok=False)
         try:
-            result: Any = await self._specs[name].handler(arguments, session, tool_call_id)
+            returned: Any = await self._specs[name].handler(arguments, session, tool_call_id)
         except Exception as error:  # a tool's bug is a result the model can react to, not the end of the turn
             logger.exception("tool %s failed", name)
             return ToolResult(f"The tool {name} failed unexpectedly: {type(error).__name__}: {error}", ok=False)
-        result = _coerce(result)
+        result = _coerce(returned)
+        if fits(result.output):
+            return result
         output = await asyncio.to_thread(cap_output, result.output, session.spill_dir, name)
         return ToolResult(output, result.ok, result.display)
 

@@ -100,8 +100,8 @@ class ToolSpec:
     """A registered tool. Whatever the loop must know of a tool is a field here; nothing is decided by its name.
 
     `parameters` is a JSON schema of type object. `is_poll` tells whether a call only asks how something is going, which
-    the doom-loop guard tolerates longer. `subject` gives the text that permission rules match against, e.g. the command
-    of `bash` or the path of `write`.
+    the doom-loop guard tolerates longer. `subject(arguments, workspace)` gives the text that permission rules match
+    against, `subject_kind` how: a shell command by its parts, an absolute path by its segments, other text by words.
     """
 
     name: str
@@ -111,7 +111,8 @@ class ToolSpec:
     approval: ApprovalRule = never_asks
     preview: Preview | None = None
     is_poll: Callable[[Mapping[str, Any]], bool] = field(default=lambda _arguments: False)
-    subject: Callable[[Mapping[str, Any]], str] = field(default=lambda _arguments: "")
+    subject: Callable[[Mapping[str, Any], Path], str] = field(default=lambda _arguments, _workspace: "")
+    subject_kind: Literal["command", "path", "text"] = "text"
 
     def to_wire(self) -> dict[str, Any]:
         """The OpenAI function form sent to a provider."""

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -77,6 +78,10 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
+_WAITS = re.compile(r"\bsleep\s+\d")
+"""A command that waits first only asks how something is going: it may well be run again with the same result."""
+
+
 def bash_spec(approval: ApprovalRule, *, max_output_file_bytes: int = MAX_OUTPUT_FILE_BYTES) -> ToolSpec:
     """The `bash` tool. `approval` decides which commands the person is asked about.
 
@@ -89,7 +94,9 @@ def bash_spec(approval: ApprovalRule, *, max_output_file_bytes: int = MAX_OUTPUT
         parameters=PARAMETERS,
         handler=tool.run,
         approval=approval,
-        subject=lambda arguments: str(arguments.get("command") or ""),
+        is_poll=lambda arguments: _WAITS.search(str(arguments.get("command"))) is not None,
+        subject=lambda arguments, _workspace: str(arguments.get("command") or ""),
+        subject_kind="command",
     )
 
 

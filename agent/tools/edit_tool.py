@@ -56,8 +56,8 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def edit_spec(workspace: Path | None = None) -> ToolSpec:
-    """The `edit` tool. Permission rules see paths resolved from `workspace`, by default the current directory."""
+def edit_spec() -> ToolSpec:
+    """The `edit` tool."""
     return ToolSpec(
         name="edit",
         description=DESCRIPTION,
@@ -65,7 +65,8 @@ def edit_spec(workspace: Path | None = None) -> ToolSpec:
         handler=_handle,
         approval=partial(outside_workspace_rule, tool="edit"),
         preview=_preview,
-        subject=lambda arguments: path_subject(arguments, workspace),
+        subject=path_subject,
+        subject_kind="path",
     )
 
 

@@ -40,10 +40,10 @@ def resolve_path(raw: object, workspace: Path) -> Path:
     return Path(os.path.realpath(_lexical(raw, workspace)))  # unlike Path.resolve, no error for a symlink loop
 
 
-def path_subject(arguments: Mapping[str, Any], workspace: Path | None = None) -> str:
-    """The resolved path of a call, for permission rules to match; "" if there is none. Default workspace: the cwd."""
+def path_subject(arguments: Mapping[str, Any], workspace: Path) -> str:
+    """The resolved path of a call, for permission rules to match; "" if there is none."""
     try:
-        return str(resolve_path(arguments.get("path"), workspace or Path.cwd()))
+        return str(resolve_path(arguments.get("path"), workspace))
     except FileToolError:
         return ""
 

@@ -26,13 +26,18 @@ MAX_SPILL_DIR_BYTES = 4 << 30
 # --- cutting ---------------------------------------------------------------------------------------------------------
 
 
+def fits(text: str) -> bool:
+    """Whether `cap_output` would leave `text` as it is."""
+    return len(text) <= MAX_OUTPUT_CHARS + NOTE_ALLOWANCE_CHARS
+
+
 def cap_output(text: str, spill_dir: Path, name: str) -> str:
     """`text` itself if short enough; else its first 6,250 and last 18,750 characters and where the whole is kept.
 
     Blocking (it writes a file): call it in a thread. `name`, a tool's name, begins the file's name. Never raises for
     the disk's sake: if the whole cannot be kept, the excerpt says why.
     """
-    if len(text) <= MAX_OUTPUT_CHARS + NOTE_ALLOWANCE_CHARS:
+    if fits(text):
         return text
     kept: Path | None = None
     trouble = ""

@@ -56,15 +56,16 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def read_spec(workspace: Path | None = None) -> ToolSpec:
-    """The `read` tool. Permission rules see paths resolved from `workspace`, by default the current directory."""
+def read_spec() -> ToolSpec:
+    """The `read` tool."""
     return ToolSpec(
         name="read",
         description=DESCRIPTION,
         parameters=PARAMETERS,
         handler=_handle,
         approval=secrets_rule,
-        subject=lambda arguments: path_subject(arguments, workspace),
+        subject=path_subject,
+        subject_kind="path",
     )
 
 

@@ -45,8 +45,8 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def write_spec(workspace: Path | None = None) -> ToolSpec:
-    """The `write` tool. Permission rules see paths resolved from `workspace`, by default the current directory."""
+def write_spec() -> ToolSpec:
+    """The `write` tool."""
     return ToolSpec(
         name="write",
         description=DESCRIPTION,
@@ -54,7 +54,8 @@ def write_spec(workspace: Path | None = None) -> ToolSpec:
         handler=_handle,
         approval=outside_workspace_rule,
         preview=_preview,
-        subject=lambda arguments: path_subject(arguments, workspace),
+        subject=path_subject,
+        subject_kind="path",
     )
 
 

@@ -27,7 +27,12 @@ async def _unused(_arguments: dict[str, Any], _session: ToolSession, _call_id: s
 
 def tool(name: str, rule: ApprovalRule | None = None, key: str = "") -> ToolSpec:
     approval = rule or (lambda _arguments, _context: FREE)
-    return ToolSpec(name, "", {"type": "object"}, _unused, approval, subject=lambda a: str(a.get(key) or ""))
+    kind: Any = {"command": "command", "path": "path"}.get(key, "text")
+
+    def subject(arguments: Mapping[str, Any], _workspace: Path) -> str:
+        return str(arguments.get(key) or "")
+
+    return ToolSpec(name, "", {"type": "object"}, _unused, approval, subject=subject, subject_kind=kind)
 
 
 def always(kind: Any, **more: Any) -> ApprovalRule:

@@ -99,8 +99,8 @@ async def test_spec(session: FakeSession) -> None:
     assert BASH.parameters["additionalProperties"] is False
     assert BASH.parameters["required"] == ["command"]
     assert set(BASH.parameters["properties"]) == {"command", "description", "work_dir", "timeout"}
-    assert BASH.subject({"command": "ls -l"}) == "ls -l"
-    assert BASH.subject({"command": None}) == ""
+    assert BASH.subject({"command": "ls -l"}, Path("/")) == "ls -l"
+    assert BASH.subject({"command": None}, Path("/")) == ""
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------

@@ -96,9 +96,8 @@ def test_specs() -> None:
     for spec, required in ((write_spec(), ["path", "content"]), (edit_spec(), ["path", "old_str", "new_str"])):
         assert spec.parameters["additionalProperties"] is False
         assert spec.parameters["required"] == required
-        assert spec.subject({"path": "/a/../b"}) == "/b"
-    assert write_spec(Path("/srv")).subject({"path": "x"}) == "/srv/x"
-    assert edit_spec(Path("/srv")).subject({"path": "x"}) == "/srv/x"
+        assert spec.subject({"path": "/a/../b"}, Path("/srv")) == "/b"
+        assert spec.subject({"path": "x"}, Path("/srv")) == "/srv/x"
 
 
 def test_resolve_path(tmp_path: Path) -> None:

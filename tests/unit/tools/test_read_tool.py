@@ -278,9 +278,8 @@ def test_spec(session: FakeSession) -> None:
     assert READ.parameters["additionalProperties"] is False
     assert set(READ.parameters["properties"]) == {"path", "offset", "limit"}
     (session.workspace / "link").symlink_to("target")
-    assert read_spec(session.workspace).subject({"path": "link"}) == str(session.workspace / "target")
-    assert READ.subject({"path": "x"}) == str(Path.cwd() / "x")
-    assert READ.subject({}) == ""
+    assert READ.subject({"path": "link"}, session.workspace) == str(session.workspace / "target")
+    assert READ.subject({}, session.workspace) == ""
 
 
 @pytest.mark.parametrize(
