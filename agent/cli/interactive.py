@@ -151,7 +151,9 @@ class App:
                 text = await self._answer_input.prompt_async(prompt_hint(item) + " ")
             except (KeyboardInterrupt, EOFError):
                 return None
-            if (answer := parse_answer(text, item)) is not None:
+            if commands.is_command(text.strip()):
+                self.complain("Answer this first; Ctrl-C stops the turn.")
+            elif (answer := parse_answer(text, item)) is not None:
                 return answer
 
     # --- signals ------------------------------------------------------------------------------------------------------

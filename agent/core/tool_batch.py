@@ -16,7 +16,7 @@ from typing import Any
 from agent.core.guards import CallRecord
 from agent.core.session import Session
 from agent.core.turn_state import PreparedCall
-from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolStateChange
+from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolLog, ToolOutput, ToolStateChange
 from agent.protocol.messages import FunctionCall, ToolCall, tool_message
 from agent.protocol.tools import ToolResult
 
@@ -166,8 +166,7 @@ async def settle_approvals(
         if answer.get("approved"):
             approved.append(_with_edits(prepared, answer))
             await session.send_event(_state(prepared, "approved"))
-            if rule := answer.get("always_rule"):
-                session.policy.remember(rule)
+            await _remember_rule(session, answer.get("always_rule"))
         else:
             rejected.append((prepared, str(answer.get("feedback") or "")))
             await session.send_event(_state(prepared, "rejected"))
@@ -177,6 +176,15 @@ async def settle_approvals(
     for prepared, feedback in rejected:
         await record(session, prepared, ToolResult(_rejection(feedback), ok=False))
     return records is not None
+
+
+async def _remember_rule(session: Session, rule: str | None) -> None:
+    """Add an "always allow" rule; one that cannot be read is said, and changes nothing."""
+    try:
+        if rule:
+            session.policy.remember(rule)
+    except ValueError as error:
+        await session.send_event(ToolLog("system", f"Not remembered: {error}"))
 
 
 def _with_edits(prepared: PreparedCall, answer: Mapping[str, Any]) -> PreparedCall:

@@ -4,11 +4,12 @@ A script is JSON lines, one object per model call; blank lines and lines startin
 
     {"text": "one piece" or ["piece", …], "thinking": "…", "tool_calls": [{"name": …, "arguments": {…} or "raw text",
      "id": …}], "usage": {"prompt_tokens": …, "completion_tokens": …}, "finish_reason": …, "delay_s": 0.0,
-     "capture": {"name": "regex with one group"}, "error": {"status": 500, "message": …, "after_chunks": 0,
-     "headers": {…}}}
+     "capture": {"name": "regex with one group"}, "otherwise": "text", "error": {"status": 500, "message": …,
+     "after_chunks": 0, "headers": {…}}}
 
 `capture` is searched in the tool results since the last answer; `{{name}}` in later text stands for what was found,
-or for `(not found)`: a demonstration reports what really happened. `{"restart": true}` on a line of its own lets a
+or for `(not found)`: a demonstration reports what really happened. Where something was not found, `otherwise` is
+answered instead, if given, and ends the script. `{"restart": true}` on a line of its own lets a
 finished script begin again with the next user message.
 """
 
@@ -64,7 +65,10 @@ class ReplayScript:
     async def stream(self, messages: Sequence[Mapping[str, Any]]) -> AsyncIterator[Delta]:
         """Play the next answer. Raises `ProviderError` for scripted faults and when the script is used up."""
         answer = self._next(messages)
-        self._capture(answer.get("capture") or {}, messages)
+        all_found = self._capture(answer.get("capture") or {}, messages)
+        if not all_found and "otherwise" in answer:
+            answer = {"text": answer["otherwise"]}
+            self._position = len(self._answers)
         if delay_s := answer.get("delay_s"):
             await self._sleep(float(delay_s))
         error = answer.get("error")
@@ -85,9 +89,10 @@ class ReplayScript:
         self._position += 1
         return self._answers[self._position - 1]
 
-    def _capture(self, patterns: Mapping[str, str], messages: Sequence[Mapping[str, Any]]) -> None:
+    def _capture(self, patterns: Mapping[str, str], messages: Sequence[Mapping[str, Any]]) -> bool:
+        """Look for `patterns` in the results since the last answer; whether all were found."""
         if not patterns:
-            return
+            return True
         results: list[str] = []
         for message in reversed(messages):
             if message.get("role") == "assistant":
@@ -98,6 +103,7 @@ class ReplayScript:
         for name, pattern in patterns.items():
             match = re.search(pattern, text)
             self._captured[name] = match.group(1) if match else NOT_FOUND
+        return all(self._captured[name] != NOT_FOUND for name in patterns)
 
     def _fill(self, text: str) -> str:
         return re.sub(r"\{\{(\w+)\}\}", lambda m: self._captured.get(m.group(1), NOT_FOUND), text)

@@ -470,6 +470,15 @@ async def test_always_allow_is_not_asked_again(tmp_path: Path) -> None:
         assert len(loop.of(ApprovalRequired)) == 1
 
 
+async def test_an_unreadable_always_rule_is_said_and_the_call_still_runs(tmp_path: Path) -> None:
+    async with running(tmp_path, [calls(call("risky")), {"text": "ok"}], tools=[asking()], yolo_mode=False) as loop:
+        (item,) = (await loop.turn()).payload.tools
+        answer = {"tool_call_id": item.tool_call_id, "approved": True, "always_rule": "risky(("}
+        await loop.submit(OpType.EXEC_APPROVAL, approvals=[answer])
+        await loop.until(TurnComplete)
+        assert loop.of(ToolOutput)[0].success
+
+
 async def test_a_new_prompt_abandons_what_was_waiting(tmp_path: Path) -> None:
     async with running(tmp_path, [calls(call("risky")), {"text": "new"}], tools=[asking()], yolo_mode=False) as loop:
         await loop.turn()

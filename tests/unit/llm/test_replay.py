@@ -57,6 +57,18 @@ async def test_captures_report_what_the_tools_really_said(tmp_path: Path) -> Non
     assert (await ask(client, path)).content == "still 0.91"
 
 
+async def test_what_was_not_found_can_end_the_script_instead(tmp_path: Path) -> None:
+    path = script(
+        tmp_path,
+        '{"capture": {"acc": "accuracy: ([0-9.]+)"}, "text": "{{acc}}", "otherwise": "nothing measured"}',
+        '{"text": "never"}',
+    )
+    client = LLMClient()
+    assert (await ask(client, path)).content == "nothing measured"
+    with pytest.raises(ProviderError, match="no more answers"):
+        await ask(client, path)
+
+
 async def test_an_old_result_is_not_captured(tmp_path: Path) -> None:
     path = script(tmp_path, '{"capture": {"acc": "accuracy: ([0-9.]+)"}, "text": "{{acc}}"}')
     history = [{"role": "tool", "content": "accuracy: 0.1"}, {"role": "assistant"}, {"role": "tool", "content": "-"}]
