@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from agent.core.agent_loop import submission_loop
 from agent.core.session import Session, Surroundings
 from agent.protocol.events import Event, Processing, Ready, Shutdown
 from agent.protocol.operations import Operation, OpType, Submission
+
+logger = logging.getLogger(__name__)
 
 SHUTDOWN_PATIENCE_S = 10.0
 
@@ -42,18 +45,21 @@ class Connection:
         await self.wait_for(lambda event: isinstance(event.payload, Ready))
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Shut the loop down, rendering what it still has to say; insist after a while."""
-        if not self._task.done():
-            await self.submit(OpType.SHUTDOWN)
-            try:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Shut the loop down, rendering what it still has to say; insist after a while, or when leaving on an error."""
+        try:
+            if kind is not None:
+                self._cancel_session()
+            if not self._task.done():
+                await self.submit(OpType.SHUTDOWN)
                 async with asyncio.timeout(SHUTDOWN_PATIENCE_S):
                     await self.wait_for(lambda event: isinstance(event.payload, Shutdown))
                     await self._task
-            except (TimeoutError, LoopEndedError):
-                pass
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        except (TimeoutError, LoopEndedError):
+            logger.warning("the session did not shut down by itself")
+        finally:
+            self._task.cancel()
+            await asyncio.wait({self._task})
 
     async def submit(self, op_type: OpType, data: dict[str, Any] | None = None) -> None:
         """Put an operation on the submission queue. Forgets an earlier `cancel`."""

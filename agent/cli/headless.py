@@ -41,19 +41,26 @@ async def run_headless(
         renderer.handle(event)
 
     connection = Connection(config, surroundings, stream=stream, on_event=see)
-    with stop_on_signals(connection, outcome):
-        async with connection:
-            if outcome.signal is None:
-                await connection.submit(OpType.USER_INPUT, {"text": prompt})
-                await _until_turn_ends(connection)
+    try:
+        with stop_on_signals(connection, outcome):
+            async with connection:
+                if outcome.signal is None:
+                    await connection.submit(OpType.USER_INPUT, {"text": prompt})
+                    await _until_turn_ends(connection, outcome)
+    except asyncio.CancelledError:
+        if outcome.signal is None:
+            raise
     return outcome.exit_code
 
 
-async def _until_turn_ends(connection: Connection) -> None:
+async def _until_turn_ends(connection: Connection, outcome: Outcome) -> None:
     while True:
         event = await connection.wait_for(lambda e: isinstance(e.payload, (ApprovalRequired, *TURN_ENDS)))
         if not isinstance(event.payload, ApprovalRequired):
             return
+        if outcome.signal is not None:
+            await connection.submit(OpType.INTERRUPT)
+            continue
         no = [
             {"tool_call_id": item.tool_call_id, "approved": False, "feedback": NO_PERSON}
             for item in event.payload.tools

@@ -5,12 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from agent.sessions.redact import LiveSecrets
 
 LOG_BYTES = 2_000_000
+
+
+class PrivateFileHandler(RotatingFileHandler):
+    """A rotating log file that nobody else may read."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        return open(descriptor, "a", encoding=self.encoding)  # noqa: PTH123 - a descriptor, not a path
 
 
 class RedactingFormatter(logging.Formatter):
@@ -32,8 +41,8 @@ def set_up_logging(state_dir: Path, secrets: LiveSecrets, *, debug: bool) -> Pat
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if debug else []
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handlers.append(RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, delay=True, encoding="utf-8"))
-        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+        state_dir.chmod(0o700)  # all that is kept lies below it: journals, spilled output, history
+        handlers.append(PrivateFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8"))
     except OSError as error:  # a read-only home must not keep the program from working
         print(f"ml-intern: no log file: {error}", file=sys.stderr)
     for handler in handlers:

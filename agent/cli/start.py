@@ -114,7 +114,7 @@ async def _start_session(
         raise StartError(text, ExitCode.USAGE, "usage")
     if config.mcpServers:
         _warn("MCP servers are configured, but connecting to them is not available yet")
-    hf_token = await _hf_token(config)
+    hf_token = await _hf_token(config, headless=renderer is not None)
     secrets = LiveSecrets(os.environ, {"HF_TOKEN": hf_token})
     set_up_logging(state_dir(os.environ), secrets, debug=arguments.debug)
     model = await _choose_model(config, hf_token)
@@ -125,6 +125,7 @@ async def _start_session(
         if first is None:
             return ExitCode.CREDENTIALS
         model, hf_token = Model(first.model_name, first.because), first.hf_token or hf_token
+        secrets.add("HF_TOKEN", hf_token)
     if model is None:
         raise StartError(NO_MODEL, ExitCode.CREDENTIALS, "no_credentials")
     route = resolve_route(model.name)
@@ -143,10 +144,7 @@ async def _start_session(
     from agent.cli.headless import run_headless
 
     settings = config.model_copy(update={"model_name": model.name, "yolo_mode": True})
-    try:
-        code = await run_headless(settings, surroundings, prompt.text or "", renderer, not arguments.no_stream)
-    finally:
-        renderer.close()
+    code = await run_headless(settings, surroundings, prompt.text or "", renderer, not arguments.no_stream)
     _finish(renderer, code)
     return code
 
@@ -173,9 +171,9 @@ No model to work with. Do one of these:
   try the demo      ml-intern --model replay/demo "train a small classifier\""""
 
 
-async def _hf_token(config: Config) -> str | None:
-    """The person's HF token. Not looked for when the model is scripted: nothing would use it."""
-    if config.model_name.startswith("replay/"):
+async def _hf_token(config: Config, *, headless: bool) -> str | None:
+    """The person's HF token. Not looked for in a headless run of a script: nothing would use it."""
+    if headless and config.model_name.startswith("replay/"):
         return None
     return await asyncio.to_thread(resolve_hf_token, os.environ)
 

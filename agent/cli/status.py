@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.protocol.events import (
-    TURN_ENDS,
+    ApprovalRequired,
     Compacted,
     Event,
     LLMCall,
     NewComplete,
+    Processing,
     Ready,
     SettingsChanged,
     TurnComplete,
+    UndoComplete,
 )
 
 
@@ -30,6 +32,8 @@ class Status:
     total_tokens: int = 0
     cost_usd: float = 0.0
     cost_known: bool = True
+    _waiting: bool = False
+    """For an approval: what is processed next belongs to the same turn."""
 
     def see(self, event: Event) -> None:
         """Take note of an event."""
@@ -40,15 +44,22 @@ class Status:
                 self.model_name, self.yolo_mode = now.model_name, now.yolo_mode
             case NewComplete() as new:
                 self.session_id = new.session_id
-                self.turns = self.model_calls = self.history_size = self.prompt_tokens = 0
+                self.turns = self.model_calls = self.history_size = self.prompt_tokens = self.total_tokens = 0
+                self.cost_usd, self.cost_known = 0.0, True
             case LLMCall() as call:
                 self._count(call)
             case Compacted() as compacted:
                 self.prompt_tokens = compacted.new_tokens
-        if isinstance(event.payload, TURN_ENDS):
-            self.turns += 1
-        if isinstance(event.payload, TurnComplete):
-            self.history_size = event.payload.history_size
+            case TurnComplete() as end:
+                self.history_size = end.history_size
+            case UndoComplete() as undo:
+                self.history_size = max(0, self.history_size - undo.removed_messages)
+                self.turns -= 1 if undo.removed_messages else 0
+            case ApprovalRequired():
+                self._waiting = True
+            case Processing():
+                self.turns += 0 if self._waiting else 1
+                self._waiting = False
 
     def _count(self, call: LLMCall) -> None:
         self.model_calls += 1

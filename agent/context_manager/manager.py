@@ -13,7 +13,7 @@ from typing import Any
 from agent.context_manager import compaction
 from agent.context_manager.prompts import render
 from agent.context_manager.tokens import estimate_message, estimate_tools
-from agent.protocol.messages import Message, ToolCall, tool_message
+from agent.protocol.messages import Message, ToolCall, tool_message, valid_text
 
 COMPACT_AT = 0.9
 """Share of the model's window above which history is shortened before the next call."""
@@ -29,6 +29,7 @@ class ContextManager:
         self.items: list[Message] = [Message(role="system", content=system_prompt, origin="system")]
         self._estimate = estimate_message(self.items[0])
         self._correction = 0
+        self._futile_below = 0
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -45,7 +46,7 @@ class ContextManager:
     @property
     def needs_compaction(self) -> bool:
         """Whether the next request would be too close to the window."""
-        return self.usage_tokens > self.compaction_threshold
+        return self.usage_tokens > max(self.compaction_threshold, self._futile_below)
 
     def wire_messages(self, *, replay_thinking: bool) -> list[dict[str, Any]]:
         """History in the form a provider takes."""
@@ -84,12 +85,6 @@ class ContextManager:
             place += 1
         return place
 
-    def set_system_prompt(self, text: str) -> None:
-        """Replace the system prompt (tools or mode changed)."""
-        self._estimate -= estimate_message(self.items[0])
-        self.items[0] = Message(role="system", content=text, origin="system")
-        self._estimate += estimate_message(self.items[0])
-
     def record_usage(self, prompt_tokens: int | None) -> None:
         """Believe the provider: the request just answered took `prompt_tokens`. Call it before adding the answer."""
         if prompt_tokens:
@@ -97,43 +92,31 @@ class ContextManager:
 
     # --- mending -----------------------------------------------------------------------------------------------------
 
-    def unanswered_calls(self) -> list[ToolCall]:
-        """Calls of the last assistant message that have no result yet."""
-        for index in range(len(self.items) - 1, -1, -1):
-            if self.items[index].role == "assistant":
-                answered = {m.tool_call_id for m in self.items[index + 1 :] if m.role == "tool"}
-                return [call for call in self.items[index].tool_calls if call.id not in answered]
-        return []
-
-    def repair(self) -> int:
+    def repair(self) -> list[Message]:
         """Give every call without a result a stub saying that it never ran; drop results without a call.
 
-        Returns how many messages were added or dropped. Looks at the whole history: once per turn, not per step.
+        Returns the stubs. Looks at the whole history: once per turn, not per step.
         """
         repaired: list[Message] = []
-        changes = 0
+        stubs: list[Message] = []
         index = 0
         while index < len(self.items):
             message = self.items[index]
             index += 1
             if message.role == "tool":  # a result outside the block of its call
-                changes += 1
                 continue
             repaired.append(message)
-            if not message.tool_calls:
-                continue
             found: dict[str | None, Message] = {}
-            while index < len(self.items) and self.items[index].role == "tool":
+            while message.tool_calls and index < len(self.items) and self.items[index].role == "tool":
                 found.setdefault(self.items[index].tool_call_id, self.items[index])
                 index += 1
             for call in message.tool_calls:
-                changes += call.id not in found
-                result = found.pop(call.id) if call.id in found else _never_ran(call)
-                repaired.append(result)
-            changes += len(found)
-        if changes:
+                if call.id not in found:
+                    stubs.append(_never_ran(call))
+                repaired.append(found[call.id] if call.id in found else stubs[-1])
+        if stubs or len(repaired) != len(self.items):
             self._replace(repaired)
-        return changes
+        return stubs
 
     def undo_last_turn(self) -> int:
         """Take back everything from the person's last message on; returns the number of messages removed."""
@@ -155,14 +138,28 @@ class ContextManager:
         room = target - self._tools_tokens - max(0, self._correction)
         shorter = compaction.shorten(self.items, room, cut_person=forced)
         if shorter is not None:
-            scale = self._correction / max(1, self._estimate)
             self._replace(shorter)
-            self._correction = int(scale * self._estimate)
+        # what cannot be shortened further is not tried again before history has grown
+        self._futile_below = int(1.05 * self.usage_tokens) if self.usage_tokens > self.compaction_threshold else 0
         return before, self.usage_tokens
 
+    def learn_limit(self, limit_tokens: int | None) -> None:
+        """A provider refused the request as too long: its window is `limit_tokens`, or less than what was sent."""
+        self.model_max_tokens = min(self.model_max_tokens, limit_tokens or self.usage_tokens)
+
+    def forget_usage(self) -> None:
+        """Another model counts otherwise: go by our own estimate until it reports."""
+        self._correction = 0
+
+    def drop_thinking(self) -> None:
+        """Take signed thinking out of history: the provider does not accept it (any more)."""
+        self._replace([replace(message, thinking_blocks=(), reasoning_content=None) for message in self.items])
+
     def _replace(self, items: list[Message]) -> None:
+        """Put `items` in place of history; the provider's correction shrinks with it."""
         self.items = items
-        self._estimate = sum(estimate_message(message) for message in items)
+        before, self._estimate = self._estimate, sum(estimate_message(message) for message in items)
+        self._correction = int(self._correction * self._estimate / max(1, before))
 
 
 def _never_ran(call: ToolCall) -> Message:
@@ -170,16 +167,8 @@ def _never_ran(call: ToolCall) -> Message:
 
 
 def _well_formed(message: Message) -> Message:
-    """`message` with lone surrogates replaced: they cannot be sent as UTF-8 and would break every later call."""
+    """`message` with valid text only."""
     content = message.content
-    if content is not None and not _is_utf8(content):
-        message = replace(message, content=content.encode("utf-8", "replace").decode())
-    return message
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    if content is None or (valid := valid_text(content)) == content:
+        return message
+    return replace(message, content=valid)

@@ -11,10 +11,11 @@ from agent.config import Config
 from agent.core.session import Session, Surroundings, TurnCancelled
 from agent.core.tool_batch import record, settle_approvals
 from agent.core.tools import ToolRouter, create_builtin_tools
-from agent.core.turn import TurnStopped, compact, run_turn
+from agent.core.turn import TurnStopped, run_turn
 from agent.core.turn_state import TurnState
 from agent.llm.failures import LLMCallError
 from agent.protocol.events import (
+    Compacted,
     ErrorRaised,
     Event,
     Interrupted,
@@ -86,9 +87,10 @@ class Handlers:
         """A turn on the person's `text`; returns the final answer, or None when there is none (yet)."""
         session.reset_cancel()
         await Handlers.abandon_pending_approval(session)
-        session.history.repair()
+        session.repair_history()
         session.turn = TurnState(session.config.max_iterations, session.surroundings.headless)
-        session.remember(user_message(text))
+        if text.strip():  # without text: go on from where history is
+            session.remember(user_message(text))
         return await Handlers._drive(session, session.turn)
 
     @staticmethod
@@ -117,7 +119,7 @@ class Handlers:
 
     @staticmethod
     async def _end_turn(session: Session, end: Payload) -> None:
-        session.history.repair()
+        session.repair_history()
         session.turn = None
         session.turn_count += 1
         await session.save()
@@ -133,9 +135,12 @@ class Handlers:
         session.reset_cancel()
         session.pending = None
         answers = {str(answer.get("tool_call_id")): answer for answer in approvals}
-        if not await settle_approvals(session, pending.calls, answers):
+        records = await settle_approvals(session, pending.calls, answers)
+        if records is None:
             await Handlers._end_turn(session, Interrupted())
             return None
+        for guard in turn.guards:
+            guard.after_tools(records)
         return await Handlers._drive(session, turn)
 
     @staticmethod
@@ -207,7 +212,8 @@ async def _undo(session: Session, _operation: Operation) -> None:
 
 
 async def _compact(session: Session, _operation: Operation) -> None:
-    await compact(session)
+    before, after = session.history.compact()
+    await session.send_event(Compacted(before, after))
 
 
 async def _new(session: Session, operation: Operation) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from agent.llm.client import LLMClient
 from agent.llm.local import discover_context_window
 from agent.llm.params import resolve_route
 from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate
-from agent.protocol.messages import Message, new_id, utc_now
+from agent.protocol.messages import Message, ToolCall, new_id, utc_now
 from agent.protocol.operations import OpType
 from agent.protocol.tools import ApprovalContext, FileFingerprint
 from agent.sessions.journal import Journal, journal_path
@@ -116,6 +116,7 @@ class Session:
         self._cancelled = asyncio.Event()
         self._window_task: asyncio.Task[None] | None = None
         self._seq = 0
+        self._call_ids: set[str] = set()
 
     async def _begin(self) -> None:
         """A fresh conversation: id, system prompt, history, journal."""
@@ -132,6 +133,7 @@ class Session:
             self.journal.append_message(self.history.items[0])
         self.turn_count, self.plan, self.pending, self.turn = 0, (), None, None
         self.known_files.clear()
+        self._call_ids.clear()
         self._cancelled.clear()
         self._learn_window()
 
@@ -168,7 +170,7 @@ class Session:
     async def close(self) -> None:
         """Save and let go of everything held."""
         if self._window_task is not None:
-            self._window_task.cancel()
+            await _end({self._window_task})
         await self._close_journal()
 
     async def _close_journal(self) -> None:
@@ -214,6 +216,19 @@ class Session:
         if self.journal:
             self.journal.append_message(stored)
 
+    def repair_history(self) -> None:
+        """Answer what was left without a result."""
+        for stub in self.history.repair():
+            if self.journal:
+                self.journal.append_message(stub)
+
+    def with_unique_id(self, call: ToolCall) -> ToolCall:
+        """`call`, under a new id if an earlier call of this session has the same (some servers count per reply)."""
+        if call.id in self._call_ids:
+            call = replace(call, id=f"call_{new_id()[:24]}")
+        self._call_ids.add(call.id)
+        return call
+
     async def save(self) -> None:
         """Make the journal durable."""
         if self.journal:
@@ -235,6 +250,7 @@ class Session:
         resolve_route(model_name)
         self.model_name = model_name
         self.history.model_max_tokens = self._window_tokens()
+        self.history.forget_usage()
         self._learn_window()
 
     def effective_effort_for(self, model_name: str) -> str | None:

@@ -17,7 +17,7 @@ from agent.core.guards import CallRecord
 from agent.core.session import Session
 from agent.core.turn_state import PreparedCall
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolLog, ToolOutput, ToolStateChange
-from agent.protocol.messages import FunctionCall, ToolCall, tool_message
+from agent.protocol.messages import FunctionCall, ToolCall, tool_message, valid_text
 from agent.protocol.tools import ToolResult
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def _parse(call: ToolCall) -> tuple[dict[str, Any], str | None]:
     if not text.strip():
         return {}, None
     try:
-        arguments = json.loads(text)
+        arguments = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         return {}, (
             f"ERROR: Tool call to '{name}' had malformed JSON arguments: {error}. Nothing was run. Send the call again "
@@ -62,7 +62,13 @@ def _parse(call: ToolCall) -> tuple[dict[str, Any], str | None]:
             "an array" if isinstance(arguments, list) else "a string" if isinstance(arguments, str) else "a plain value"
         )
         return {}, f"ERROR: The arguments of '{name}' must be a JSON object, not {kind}. Nothing was run."
-    return arguments, None
+    as_text = json.dumps(arguments, ensure_ascii=False)
+    return (arguments if valid_text(as_text) == as_text else json.loads(valid_text(as_text))), None
+
+
+def _no_constant(name: str) -> None:
+    """NaN and the infinities are no JSON: a provider would refuse the whole history with them."""
+    raise ValueError(f"{name} is not JSON")
 
 
 async def run_batch(
@@ -158,8 +164,11 @@ def _preview(session: Session, prepared: PreparedCall) -> str | None:
 
 async def settle_approvals(
     session: Session, calls: Sequence[PreparedCall], answers: Mapping[str, Mapping[str, Any]]
-) -> bool:
-    """Carry out the person's answers (by tool call id; a missing one is a no). False if the turn was stopped."""
+) -> list[CallRecord] | None:
+    """Carry out the person's answers (by tool call id; a missing one is a no).
+
+    Returns the records of what ran, None if the turn was stopped.
+    """
     approved, rejected = [], []
     for prepared in calls:
         answer = answers.get(prepared.call.id, {})
@@ -175,7 +184,7 @@ async def settle_approvals(
     records = await run_batch(session, approved, announce=False) if approved else []
     for prepared, feedback in rejected:
         await record(session, prepared, ToolResult(_rejection(feedback), ok=False))
-    return records is not None
+    return records
 
 
 async def _remember_rule(session: Session, rule: str | None) -> None:

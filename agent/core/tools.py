@@ -48,10 +48,13 @@ class ToolRouter:
                 self._specs[spec.name] = spec
 
     async def __aenter__(self) -> Self:
+        self._validator = asyncio.create_task(asyncio.to_thread(_load_validator))
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None):  # type: ignore[no-untyped-def]
-        return None
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._validator
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,6 +91,11 @@ class ToolRouter:
             return ToolResult(problem, ok=False)
         try:
             returned: Any = await self._specs[name].handler(arguments, session, tool_call_id)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return ToolResult(f"The tool {name} failed unexpectedly: something it waited for was cancelled.", ok=False)
         except Exception as error:  # a tool's bug is a result the model can react to, not the end of the turn
             logger.exception("tool %s failed", name)
             return ToolResult(f"The tool {name} failed unexpectedly: {type(error).__name__}: {error}", ok=False)
@@ -105,6 +113,11 @@ def _coerce(result: Any) -> ToolResult:
     if isinstance(result, tuple) and len(result) == 2:
         return ToolResult(str(result[0]), bool(result[1]))
     return ToolResult(str(getattr(result, "output", result)), bool(getattr(result, "ok", True)))
+
+
+def _load_validator() -> None:
+    """Import the JSON schema validator off the event loop, before the first call needs it."""
+    import jsonschema  # noqa: F401
 
 
 def _schema_problem(spec: ToolSpec, arguments: dict[str, Any]) -> str | None:

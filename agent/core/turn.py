@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 OVERFLOW_RECOVERIES = 2
 
+NO_SUMMARY = "The iteration limit was reached before the work was finished, and the model gave no closing summary."
+
 
 class TurnStopped(Exception):
     """A guard ended the turn; the text says why and what to do."""
@@ -62,14 +64,25 @@ async def run_turn(session: Session, turn: TurnState) -> StepOutcome:
 
 async def before_step(session: Session, turn: TurnState) -> None:
     """Guards and room: everything that must hold before the model is asked."""
-    if session.is_cancelled:
-        raise TurnCancelled
+    stop_if_cancelled(session)
     if not turn.is_closing:
         view = turn.view(session.plan)
-        verdict = next((v for guard in turn.guards if (v := guard.before_call(view)) is not PASS), PASS)
-        await apply(session, turn, verdict)
+        await apply(session, turn, first_word([guard.before_call(view) for guard in turn.guards]))
     if session.history.needs_compaction:
-        await compact(session)
+        before, after = session.history.compact()
+        if after < before:
+            await session.send_event(Compacted(before, after))
+
+
+def stop_if_cancelled(session: Session) -> None:
+    """Raise `TurnCancelled` if the person has stopped the turn."""
+    if session.is_cancelled:
+        raise TurnCancelled
+
+
+def first_word(verdicts: list[Verdict]) -> Verdict:
+    """The first verdict that wants something. All guards are asked: each keeps its own count."""
+    return next((verdict for verdict in verdicts if verdict is not PASS), PASS)
 
 
 async def apply(session: Session, turn: TurnState, verdict: Verdict) -> None:
@@ -88,23 +101,20 @@ async def notice(session: Session, text: str) -> None:
     await session.send_event(ToolLog("system", text))
 
 
-async def compact(session: Session, target_tokens: int | None = None, *, forced: bool = False) -> None:
-    """Shorten history and report it."""
-    before, after = session.history.compact(target_tokens, forced=forced)
-    await session.send_event(Compacted(before, after))
-
-
 async def call_model(session: Session, turn: TurnState) -> LLMResult:
-    """Ask the model once, believing it (twice per turn) when it says that history is too long."""
+    """Ask the model once, believing it (twice in a row) when it says that history is too long."""
+    recoveries = 0
     while True:
         try:
             return await _call(session, turn)
         except LLMCallError as error:
-            if error.failure.kind is not FailureKind.OVERFLOW or turn.overflow_recoveries >= OVERFLOW_RECOVERIES:
+            if error.failure.kind is not FailureKind.OVERFLOW or recoveries >= OVERFLOW_RECOVERIES:
                 raise
-            turn.overflow_recoveries += 1
+            recoveries += 1
             await notice(session, "The model says that the conversation is too long for it; shortening it.")
-            await compact(session, session.history.usage_tokens // 2, forced=True)
+            session.history.learn_limit(error.failure.limit_tokens)
+            before, after = session.history.compact(session.history.usage_tokens // 2, forced=True)
+            await session.send_event(Compacted(before, after))
 
 
 async def _call(session: Session, turn: TurnState) -> LLMResult:
@@ -128,11 +138,16 @@ async def _call(session: Session, turn: TurnState) -> LLMResult:
     try:
         reply = await session.cancellable(complete(session.llm, request, hooks))
     except (TurnCancelled, LLMCallError):
-        if partial := hooks.assembler.text:
+        partial = hooks.assembler.text
+        if partial.strip():
             session.remember(assistant_message(partial))
-            if session.stream:
-                await session.send_event(AssistantStreamEnd())
+        if partial and session.stream:
+            await session.send_event(AssistantStreamEnd())
         raise
+    if reply.dropped_effort:
+        session.model_effective_effort[session.model_name] = None
+    if reply.dropped_thinking:
+        session.history.drop_thinking()
     await _account(session, reply)
     if session.stream:
         await session.send_event(AssistantStreamEnd())
@@ -172,24 +187,31 @@ async def take_step(session: Session, turn: TurnState, reply: LLMResult) -> Step
     """Do what the reply asks for."""
     if not turn.is_closing:
         view = turn.view(session.plan)
-        verdict = next((v for guard in turn.guards if (v := guard.after_reply(view, reply)) is not PASS), PASS)
+        verdict = first_word([guard.after_reply(view, reply) for guard in turn.guards])
         if verdict is not PASS:
+            remember_text(session, reply)
             if reply.content.strip():
-                session.remember(_assistant(reply, ()))
-            turn.text_so_far = turn.text_so_far + reply.content if verdict.continues else ""
+                turn.text_so_far = turn.text_so_far + reply.content if verdict.continues else ""
             await apply(session, turn, verdict)
             return CONTINUE
     if turn.is_closing or not reply.tool_calls:
-        session.remember(_assistant(reply, ()))
-        return StepOutcome("done", turn.text_so_far + reply.content)
+        remember_text(session, reply)
+        return StepOutcome("done", (turn.text_so_far + reply.content).strip() or NO_SUMMARY)
     turn.text_so_far = ""
     return await use_tools(session, turn, reply)
 
 
+def remember_text(session: Session, reply: LLMResult) -> None:
+    """Keep what the reply says, without its calls. Providers refuse an assistant message without content."""
+    if reply.content.strip():
+        session.remember(_assistant(reply, ()))
+
+
 async def use_tools(session: Session, turn: TurnState, reply: LLMResult) -> StepOutcome:
     """Run the reply's calls; those that need the person's word wait."""
-    prepared = [prepare(session, call) for call in reply.tool_calls]
+    prepared = [prepare(session, session.with_unique_id(call)) for call in reply.tool_calls]
     session.remember(_assistant(reply, prepared))
+    stop_if_cancelled(session)
     waiting = [call for call in prepared if call.problem is None and call.decision and call.decision.action == "ask"]
     ready = [call for call in prepared if call not in waiting]
     if ready:
@@ -200,15 +222,16 @@ async def use_tools(session: Session, turn: TurnState, reply: LLMResult) -> Step
             guard.after_tools(records)
     if not waiting:
         return CONTINUE
-    session.pending = PendingApproval(tuple(waiting))
     items = tuple([await approval_item(session, call) for call in waiting])
+    stop_if_cancelled(session)
+    session.pending = PendingApproval(tuple(waiting))
     await session.send_event(ApprovalRequired(items, len(items)))
     return WAITING
 
 
 def _assistant(reply: LLMResult, prepared: list[PreparedCall] | tuple[()]) -> Message:
     return assistant_message(
-        reply.content or None,
+        reply.content if reply.content.strip() else None,
         tuple(call.call for call in prepared),
         thinking_blocks=reply.thinking_blocks,
         reasoning_content=reply.reasoning_content,

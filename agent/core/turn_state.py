@@ -20,7 +20,6 @@ class TurnState:
     iteration: int = 0
     is_closing: bool = False
     has_plan: bool = False
-    overflow_recoveries: int = 0
     text_so_far: str = ""
     """The beginning of an answer that was cut and is being continued."""
     guards: tuple[Guard, ...] = field(default_factory=new_guards)

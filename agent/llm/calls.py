@@ -75,13 +75,11 @@ async def complete(client: LLMClient, request: CallRequest, hooks: CallHooks) ->
         started = hooks.clock()
         try:
             await _collect(client, request, hooks)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:  # the door to the provider: everything becomes a typed failure
             failure = _failure_of(error, client, route)
             logger.info("model call failed: %s (%s)", failure.kind, failure.detail, exc_info=True)
             if hooks.assembler.text and failure.retryable:
-                return _finished(client, request, hooks, started, finish_reason=CUT)
+                return _finished(client, request, hooks, started, healed, finish_reason=CUT)
             if cured := _cure(request, failure, healed):
                 request = cured
                 await hooks.on_notice(_CURES[failure.kind])
@@ -95,7 +93,7 @@ async def complete(client: LLMClient, request: CallRequest, hooks: CallHooks) ->
             hooks.assembler.reset()
             await hooks.sleep(delay_s)
         else:
-            return _finished(client, request, hooks, started)
+            return _finished(client, request, hooks, started, healed)
 
 
 async def _collect(client: LLMClient, request: CallRequest, hooks: CallHooks) -> None:
@@ -123,6 +121,11 @@ async def _next_delta(deltas: AsyncIterator[Delta], timeout_s: float) -> Delta |
     try:
         async with asyncio.timeout(timeout_s):
             return await anext(deltas, None)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ConnectionError("connection reset: the model library gave up") from error  # nobody cancelled us
     except TimeoutError as error:
         raise TimeoutError(f"Request timed out: the model sent nothing for {timeout_s:.0f} s") from error
 
@@ -163,7 +166,12 @@ def strip_thinking(messages: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str
 
 
 def _finished(
-    client: LLMClient, request: CallRequest, hooks: CallHooks, started: float, finish_reason: str | None = None
+    client: LLMClient,
+    request: CallRequest,
+    hooks: CallHooks,
+    started: float,
+    healed: Healed,
+    finish_reason: str | None = None,
 ) -> LLMResult:
     result = hooks.assembler.result()
     return replace(
@@ -172,4 +180,6 @@ def _finished(
         tool_calls=() if finish_reason == CUT else result.tool_calls,
         latency_ms=int((hooks.clock() - started) * 1000),
         cost_usd=client.cost_usd(request.model, result),
+        dropped_effort=healed.effort,
+        dropped_thinking=healed.thinking,
     )

@@ -11,6 +11,7 @@ Source: spec llm.md §9.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -75,12 +76,16 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LLMFailure:
-    """A failed call. `user_text` names cause and remedy; `detail` is for the log. Neither contains a key."""
+    """A failed call. `user_text` names cause and remedy; `detail` is for the log. Neither contains a key.
+
+    `limit_tokens` is the model's window, where an overflow names it.
+    """
 
     kind: FailureKind
     user_text: str
     retry_after_s: float | None = None
     detail: str = ""
+    limit_tokens: int | None = None
 
     @property
     def retryable(self) -> bool:
@@ -144,7 +149,24 @@ def classify(
         user_text=mask_secrets(text(circumstances), environ),
         retry_after_s=wait_s,
         detail=mask_secrets(detail, environ)[:MAX_DETAIL],
+        limit_tokens=overflow_limit(detail) if kind is FailureKind.OVERFLOW else None,
     )
+
+
+_LIMITS = (
+    r"maximum context length\D{0,20}(\d[\d,_]{3,})",
+    r"max(?:imum)?\D{0,40}?(\d[\d,_]{3,}) tokens",
+    r"> (\d[\d,_]{3,})",
+    r"context (?:window|size|length)\D{0,20}(\d[\d,_]{3,})",
+)
+
+
+def overflow_limit(text: str) -> int | None:
+    """The window that an overflow message names (`maximum context length is 8192 tokens`, `210000 > 200000`)."""
+    for pattern in _LIMITS:
+        if match := re.search(pattern, text, re.IGNORECASE):
+            return int(re.sub(r"[,_]", "", match.group(1)))
+    return None
 
 
 # --- trying again ----------------------------------------------------------------------------------------------------

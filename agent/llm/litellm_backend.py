@@ -14,12 +14,14 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from agent.llm.failures import ProviderError
 from agent.llm.stream import Delta, ToolDelta, Usage, extract_usage
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 15.0
 READ_TIMEOUT_S = 300.0
+WHOLE_TIMEOUT_S = 600.0
 ANTHROPIC_MAX_TOKENS = 64_000
 """litellm gives unknown Claude models 4,096 answer tokens, which cuts file writes."""
 
@@ -73,8 +75,18 @@ async def stream(params: Mapping[str, Any], request: Mapping[str, Any]) -> Async
     try:
         async for chunk in response:
             yield _delta(chunk)
+        _check_ended(kwargs["model"], response)
     finally:
         await _close(response)
+
+
+def _check_ended(model: str, response: Any) -> None:
+    """A connection closed in the middle looks like an end to litellm, which then makes up `stop`.
+
+    Only where `received_finish_reason` was seen to be set by good streams: the OpenAI and Anthropic routes (1.106).
+    """
+    if model.startswith(("openai/", "anthropic/")) and getattr(response, "received_finish_reason", "?") is None:
+        raise ProviderError("connection reset: the stream ended before the answer did", 502)
 
 
 def _call_arguments(litellm: Any, params: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +110,7 @@ def _call_arguments(litellm: Any, params: Mapping[str, Any], request: Mapping[st
         "max_retries": 0,
         "num_retries": 0,
         "_skip_mcp_handler": True,
-        "timeout": httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+        "timeout": httpx.Timeout(READ_TIMEOUT_S if kwargs["stream"] else WHOLE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
     }
 
 
@@ -178,7 +190,7 @@ def price_usd(model: str, usage: Usage) -> float | None:
     """What litellm's bundled price list says of `usage` on `model`; None when it does not know the model."""
     litellm = load()
     entry = litellm.model_cost.get(model) or litellm.model_cost.get(model.split("/", 1)[-1])
-    if not entry or entry.get("input_cost_per_token") is None:
+    if not entry or entry.get("input_cost_per_token") is None or not (usage.prompt_tokens or usage.completion_tokens):
         return None
     prompt_price = float(entry["input_cost_per_token"])
     plain = max(0, usage.prompt_tokens - usage.cache_read_tokens - usage.cache_creation_tokens)

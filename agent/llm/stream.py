@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.protocol.messages import FunctionCall, ToolCall, new_id
+from agent.protocol.messages import FunctionCall, ToolCall, new_id, valid_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,9 @@ class LLMResult:
     reasoning_content: str | None = None
     latency_ms: int = 0
     cost_usd: float | None = None
+    dropped_effort: bool = False
+    dropped_thinking: bool = False
+    """What had to be left out of the request for the provider to accept it."""
 
 
 @dataclass(slots=True)
@@ -163,14 +166,15 @@ class Assembler:
                 continue
             call_id = call.id if call.id and call.id not in taken else f"call_{new_id()[:24]}"
             taken.add(call_id)
-            calls.append(ToolCall(call_id, FunctionCall(call.name, "".join(call.arguments))))
+            function = FunctionCall(valid_text(call.name), valid_text("".join(call.arguments)))
+            calls.append(ToolCall(call_id, function))
         return LLMResult(
-            content=self.text,
+            content=valid_text(self.text),
             tool_calls=tuple(calls),
             finish_reason=self._finish_reason,
             usage=self._usage,
             thinking_blocks=tuple(thinking.whole() for thinking in self._thinking if thinking.is_closed),
-            reasoning_content="".join(self._reasoning) or None,
+            reasoning_content=valid_text("".join(self._reasoning)) or None,
         )
 
 

@@ -20,6 +20,15 @@ Origin = Literal["person", "model", "tool", "guard", "repair", "summary", "syste
 SYNTHETIC_ORIGINS: frozenset[Origin] = frozenset({"guard", "repair", "summary"})
 
 
+def valid_text(text: str) -> str:
+    """`text` with lone surrogates replaced: they cannot be sent as UTF-8 and would break every later request."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
     """The function part of a tool call. `arguments` is JSON text, always an object once it is in history."""

@@ -10,8 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-SECRET_NAME = re.compile(r"(TOKEN|API_?KEY|SECRET|PASSWORD|PASSWD|ACCESS_KEY|CREDENTIAL|AUTHORIZATION)", re.IGNORECASE)
-NOT_SECRET_NAME = re.compile(r"(_FILE|_PATH|_DIR|_URL|TOKENIZERS_PARALLELISM|MAX_TOKENS)$", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"TOKEN|API_?KEY|SECRET|PASSWORD|PASSWD|ACCESS_KEY|CREDENTIAL|AUTHORIZATION|(^|_)(KEY|PAT|PASS|PWD|PASSPHRASE)$",
+    re.IGNORECASE,
+)
+NOT_SECRET_NAME = re.compile(
+    r"^(OLD)?PWD$|(_FILE|_PATH|_DIR|_URL|TOKENIZERS_PARALLELISM|MAX_TOKENS|APPLICATION_CREDENTIALS)$", re.IGNORECASE
+)
 SHORTEST_SECRET = 8
 
 
@@ -33,8 +38,17 @@ class LiveSecrets:
         found = {value: name for name, value in environ.items() if is_secret_name(name)}
         found |= {value: name for name, value in (extra or {}).items() if value}
         self._names = {value: name for value, name in found.items() if len(value) >= SHORTEST_SECRET}
+        self._pattern = self._compiled()
+
+    def add(self, name: str, value: str | None) -> None:
+        """One more secret, learned later."""
+        if value and len(value) >= SHORTEST_SECRET:
+            self._names[value] = name
+            self._pattern = self._compiled()
+
+    def _compiled(self) -> re.Pattern[str] | None:
         longest_first = sorted(self._names, key=len, reverse=True)
-        self._pattern = re.compile("|".join(re.escape(value) for value in longest_first)) if longest_first else None
+        return re.compile("|".join(re.escape(value) for value in longest_first)) if longest_first else None
 
     def scrub(self, text: str) -> str:
         """`text` with every known secret replaced by `[REDACTED:NAME]`."""

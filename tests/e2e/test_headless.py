@@ -75,6 +75,23 @@ def test_json_is_one_object(env: dict[str, str], tmp_path: Path, work: Path) -> 
     assert (answer["cost_usd"], answer["cost_known"]) == (0.0, True)
 
 
+@pytest.mark.parametrize(
+    ("answers", "args", "code"),
+    [
+        ([bash("echo 1"), {"text": "Summary."}], ["--max-iterations", "1"], 4),
+        ([bash("rm -rf ~"), {"text": "No."}], [], 6),
+        ([{"error": {"status": 401, "message": "invalid key"}}], [], 3),
+        ([{"error": {"status": 400, "message": "bad"}}], [], 1),
+    ],
+)
+def test_json_tells_the_exit_code(
+    env: dict[str, str], tmp_path: Path, work: Path, answers: list[dict[str, Any]], args: list[str], code: int
+) -> None:
+    done = run_headless(["-m", script(tmp_path, *answers), "--output-format", "json", *args, "go"], env=env, cwd=work)
+    answer = done.json()
+    assert (done.exit_code, answer["exit_code"], answer["is_error"]) == (code, code, True)
+
+
 def test_stream_json_is_the_event_queue(env: dict[str, str], tmp_path: Path, work: Path) -> None:
     model = script(tmp_path, bash("echo hi"), {"text": ["a", "b"]})
     done = run_headless(["-m", model, "--output-format", "stream-json", "go"], env=env, cwd=work)
@@ -313,8 +330,7 @@ def test_signals_end_children_save_and_set_the_code(
     model = script(tmp_path, bash("trap '' INT; echo up > up; sleep 600"), {"text": "never"})
     with start_headless(["-m", model, "--output-format", "stream-json", "wait"], env=env, cwd=work) as running:
         running.wait_for_stdout("tool_call")
-        while not (work / "up").exists():
-            pass
+        running.wait_until(lambda: (work / "up").exists())
         running.send_signal(number)
         done = running.wait(20)
         running.assert_no_children()
@@ -323,6 +339,26 @@ def test_signals_end_children_save_and_set_the_code(
     assert kinds[-2:] == ["interrupted", "shutdown"]
     (journal,) = Path(env["XDG_STATE_HOME"]).rglob("sessions/*/*/*/*.jsonl")
     assert '"kind":"end"' in journal.read_text()
+
+
+def test_a_second_signal_is_no_traceback(env: dict[str, str], tmp_path: Path, work: Path) -> None:
+    model = script(tmp_path, bash("trap '' TERM INT; echo up > up; sleep 600"), {"text": "never"})
+    with start_headless(["-m", model, "wait"], env=env, cwd=work) as running:
+        running.wait_until(lambda: (work / "up").exists())
+        running.send_signal(signal.SIGTERM)
+        running.send_signal(signal.SIGTERM)
+        done = running.wait(20)
+        running.assert_no_children()
+    assert done.exit_code in (143, -signal.SIGTERM)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_refused_effort_is_remembered(env: dict[str, str], openai_server: FakeOpenAI, work: Path) -> None:
+    openai_server.script(reply.effort_error("high"), reply.call("bash", {"command": "ls"}), reply.text("ok"))
+    keys = {"HF_TOKEN": "hf_key_three", "HF_ROUTER_BASE_URL": openai_server.base_url}
+    done = run_headless(["-m", "org/model", "hi"], env=env | keys, cwd=work)
+    assert (done.exit_code, done.stdout) == (0, "ok\n"), done.stderr
+    assert ["reasoning_effort" in request for request in openai_server.chat_requests] == [True, False, False]
 
 
 def test_a_signal_during_a_stalled_answer_ends_it(env: dict[str, str], openai_server: FakeOpenAI, work: Path) -> None:

@@ -206,6 +206,14 @@ def test_a_prompt_that_begins_with_a_path_is_no_command(talk: Talk) -> None:
     terminal.wait_for("I looked.")
 
 
+def test_a_very_long_word_with_a_slash_is_no_crash(talk: Talk) -> None:
+    terminal = talk({"text": "Fine."})
+    ask(terminal, "/" + "a" * 300)
+    terminal.wait_for("There is no command")
+    ask(terminal, "hi")
+    terminal.wait_for("Fine.")
+
+
 def test_a_model_error_and_markup_in_it_leave_the_prompt_alive(talk: Talk) -> None:
     error = {"error": {"status": 400, "message": "bad thing at [/usr/lib/x] [red]\u001b[2J"}}
     terminal = talk(error, {"text": "Better [/b] now."})

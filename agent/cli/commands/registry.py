@@ -7,9 +7,9 @@ A command is `async def name(app, argument)`; it acts through `app` (agent/cli/i
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def is_command(text: str) -> bool:
     if not text.startswith("/"):
         return False
     word = text.split(maxsplit=1)[0]
-    return "/" not in word[1:] and not (word[1:] not in REGISTRY and len(word) > 1 and Path(word).exists())
+    return "/" not in word[1:] and (word[1:] in REGISTRY or len(word) == 1 or not os.path.exists(word))  # noqa: PTH110 - Path raises
 
 
 def find(text: str) -> tuple[Command, str]:

@@ -49,11 +49,11 @@ def test_repair_answers_dangling_calls_and_drops_orphans() -> None:
         user_message("next"),
         tool_message(a, "too late"),
     )
-    assert manager.repair() > 0
+    assert len(manager.repair()) == 1
     check_history(wire(manager))
     assert "not executed" in str(manager.items[3].content)
     assert manager.items[4].content == "done"
-    assert manager.repair() == 0
+    assert manager.repair() == []
 
 
 def test_undo_removes_a_turn_with_what_the_guards_added() -> None:
@@ -76,6 +76,13 @@ def test_the_provider_is_believed_about_tokens() -> None:
     assert manager.usage_tokens == 5_000
     manager.add_message(assistant_message("x" * 3_600))
     assert 5_900 < manager.usage_tokens < 6_200
+
+
+def test_the_count_stays_sensible_after_undo() -> None:
+    manager = history(user_message("one"), assistant_message("1"), user_message("x" * 360_000))
+    manager.record_usage(60_000)
+    manager.undo_last_turn()
+    assert 0 < manager.usage_tokens < 100
 
 
 def test_usage_counts_tools_and_shrinks_with_undo() -> None:

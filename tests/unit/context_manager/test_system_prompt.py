@@ -125,12 +125,6 @@ def test_open_plan_lists_four_steps_at_most() -> None:
     assert [line for line in lines if line.startswith("- ")] == [f"- {n}. step {n} [pending]" for n in range(1, 5)]
 
 
-def test_compaction_asks_for_what_a_successor_needs() -> None:
-    text = render("compaction/summary")
-    for heading in ("Goal", "State", "Decisions", "Files and commands", "Results", "Problems", "Open work"):
-        assert f"## {heading}\n" in text
-
-
 # --- the system prompt: tools ----------------------------------------------------------------------------------------
 
 

@@ -145,6 +145,29 @@ async def test_no_arguments_at_all_mean_an_empty_object(tmp_path: Path, raw: str
         assert [p.output for p in loop.of(ToolOutput)] == ["echo: {}"]
 
 
+@pytest.mark.parametrize("raw", ['{"n": NaN}', '{"n": -Infinity}'])
+async def test_what_is_no_json_never_gets_into_history(tmp_path: Path, raw: str) -> None:
+    async with running(tmp_path, [calls(call("echo", raw)), {"text": "ok"}], tools=[echo()]) as loop:
+        await loop.turn()
+        assert "malformed JSON" in loop.of(ToolOutput)[0].output
+        assert "NaN" not in str([m.get("tool_calls") for m in loop.wire()])
+
+
+async def test_half_an_emoji_in_arguments_does_not_poison_the_session(tmp_path: Path) -> None:
+    answers = [calls(call("echo", '{"n": "\\ud83d", "\\ud83d": [1]}')), {"text": "ok"}]
+    async with running(tmp_path, answers, tools=[echo()]) as loop:
+        await loop.turn()
+        assert loop.of(ToolOutput)[0].output == "echo: {'n': '?', '?': [1]}"
+        str(loop.wire()).encode()
+
+
+async def test_call_ids_stay_unique_over_replies(tmp_path: Path) -> None:
+    answers = [calls(call("echo", {"n": n}, "call_0")) for n in range(3)] + [{"text": "ok"}]
+    async with running(tmp_path, answers, tools=[echo()]) as loop:
+        await loop.turn()
+        assert len({p.tool_call_id for p in loop.of(ToolOutput)}) == 3
+
+
 async def test_unknown_tool_lists_near_names(tmp_path: Path) -> None:
     async with running(tmp_path, [calls(call("ecko")), {"text": "ok"}], tools=[echo(), echo("other")]) as loop:
         await loop.turn()
@@ -173,6 +196,15 @@ async def test_a_raising_tool_is_a_failed_result_and_the_others_keep_theirs(tmp_
         failed, good = loop.of(ToolOutput)
         assert (failed.success, good.success) == (False, True)
         assert "KeyError" in failed.output
+
+
+async def test_a_tool_that_is_cancelled_by_itself_is_a_failed_result(tmp_path: Path) -> None:
+    async def gives_up(_arguments: Any, _session: Any, _call_id: str) -> ToolResult:
+        raise asyncio.CancelledError
+
+    async with running(tmp_path, [calls(call("gives_up")), {"text": "ok"}], tools=[tool("gives_up", gives_up)]) as loop:
+        assert (await loop.turn()).payload.final_response == "ok"
+        assert "failed unexpectedly" in loop.of(ToolOutput)[0].output
 
 
 async def test_whatever_a_handler_returns_becomes_text(tmp_path: Path) -> None:
@@ -232,6 +264,18 @@ async def test_iteration_limit_is_announced_and_ends_with_a_summary(tmp_path: Pa
         assert any("Iteration limit" in p.log for p in loop.of(ToolLog))
 
 
+@pytest.mark.parametrize("last", [calls(call("echo", {"n": 9})), {"text": " "}])
+async def test_a_limit_without_a_summary_still_has_an_answer_and_a_valid_history(
+    tmp_path: Path, last: dict[str, Any]
+) -> None:
+    answers = [calls(call("echo", {"n": 1})), last, {"text": "next turn"}]
+    async with running(tmp_path, answers, tools=[echo()], max_iterations=1) as loop:
+        end = await loop.turn()
+        assert "no closing summary" in end.payload.final_response
+        assert all(m["content"] or m.get("tool_calls") for m in loop.wire() if m["role"] == "assistant")
+        assert (await loop.turn()).payload.final_response == "next turn"
+
+
 async def test_a_limit_of_unlimited_is_no_limit(tmp_path: Path) -> None:
     answers = [calls(call("echo", {"n": n})) for n in range(40)] + [{"text": "end"}]
     async with running(tmp_path, answers, tools=[echo()], max_iterations=-1) as loop:
@@ -253,6 +297,18 @@ async def test_truncated_text_is_continued(tmp_path: Path) -> None:
     async with running(tmp_path, answers) as loop:
         assert (await loop.turn()).payload.final_response == "The answer is 42."
         assert [m["content"] for m in loop.wire() if m["role"] == "assistant"] == ["The answer is ", "42."]
+
+
+async def test_a_cut_answer_keeps_its_beginning_over_an_empty_one(tmp_path: Path) -> None:
+    answers = [{"text": "first half, ", "finish_reason": "length"}, {"text": ""}, {"text": "second half."}]
+    async with running(tmp_path, answers) as loop:
+        assert (await loop.turn()).payload.final_response == "first half, second half."
+
+
+async def test_empty_answers_that_are_not_in_a_row_are_forgiven(tmp_path: Path) -> None:
+    answers = [{"text": ""}, {"text": "cut", "finish_reason": "length"}, {"text": ""}, {"text": "."}]
+    async with running(tmp_path, answers) as loop:
+        assert (await loop.turn()).payload.final_response == "cut."
 
 
 async def test_empty_answer_is_asked_again_once_then_an_error(tmp_path: Path) -> None:
@@ -357,6 +413,18 @@ async def test_overflow_shortens_history_and_goes_on(tmp_path: Path) -> None:
     async with running(tmp_path, answers, tools=[tool("long", long)]) as loop:
         assert (await loop.turn()).payload.final_response == "fits now"
         assert "compacted" in loop.kinds()
+
+
+async def test_overflow_may_come_again_and_again_and_the_window_is_learned(tmp_path: Path) -> None:
+    async def long(_arguments: Any, _session: Any, _call_id: str) -> ToolResult:
+        return ToolResult("x" * 8_000)
+
+    overflow = {"error": {"status": 400, "message": "This model's maximum context length is 32768 tokens."}}
+    round_trip = [*[calls(call("long", {"n": n})) for n in range(6)], overflow]
+    answers = [*round_trip * 3, {"text": "still alive"}]
+    async with running(tmp_path, answers, tools=[tool("long", long)]) as loop:
+        assert (await loop.turn()).payload.final_response == "still alive"
+        assert loop.session.history.model_max_tokens == 32_768
 
 
 async def test_endless_overflow_ends_in_one_error(tmp_path: Path) -> None:
@@ -499,6 +567,16 @@ async def test_cancel_while_waiting_does_not_kill_what_is_approved_later(tmp_pat
         loop.session.cancel()
         await loop.submit(OpType.EXEC_APPROVAL, approvals=[{"tool_call_id": item.tool_call_id, "approved": True}])
         assert (await loop.until(TurnComplete, Interrupted)).payload.final_response == "done"
+
+
+async def test_approved_calls_that_repeat_are_seen_too(tmp_path: Path) -> None:
+    answers = [calls(call("risky", {"n": 1})) for _ in range(4)] + [{"text": "ok"}]
+    async with running(tmp_path, answers, tools=[asking()], yolo_mode=False) as loop:
+        event = await loop.turn()
+        while isinstance(event.payload, ApprovalRequired):
+            approvals = [{"tool_call_id": item.tool_call_id, "approved": True} for item in event.payload.tools]
+            event = await loop.operate(OpType.EXEC_APPROVAL, approvals=approvals)
+        assert any("REPETITION GUARD" in str(m["content"]) for m in loop.wire())
 
 
 async def test_the_iteration_count_goes_on_after_an_approval(tmp_path: Path) -> None:

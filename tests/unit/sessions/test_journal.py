@@ -58,7 +58,17 @@ def test_a_place_that_cannot_be_written_is_said_once_and_ends_nothing(
 
 
 @pytest.mark.parametrize(
-    "name", ["HF_TOKEN", "ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "openai_apikey"]
+    "name",
+    [
+        "HF_TOKEN",
+        "ANTHROPIC_API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "DB_PASSWORD",
+        "openai_apikey",
+        "KAGGLE_KEY",
+        "GH_PAT",
+        "DB_PASS",
+    ],
 )
 def test_secret_names(name: str) -> None:
     assert is_secret_name(name)
