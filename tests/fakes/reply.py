@@ -78,6 +78,13 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlyEnd:
+    """The body ends properly, but too early: after so many pieces, without finish reason, usage or `[DONE]`."""
+
+    after_pieces: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Stall:
     """Nothing more comes after so many pieces (None: not even headers), but the connection stays open.
 
@@ -104,7 +111,7 @@ class StreamError:
     error: HttpError = HttpError(529, "overloaded", "Overloaded")
 
 
-Fault = HttpError | Cut | Stall | HalfHead | StreamError
+Fault = HttpError | Cut | EarlyEnd | Stall | HalfHead | StreamError
 
 
 # --- the reply -------------------------------------------------------------------------------------------------------
@@ -261,6 +268,11 @@ def invalid_signature() -> Reply:
 def cut_after(pieces: int, reply: Reply | None = None) -> Reply:
     """An answer (of its own, or `reply`) whose connection breaks after so many pieces."""
     return (reply or _words(pieces + 1)).but(fault=Cut(pieces))
+
+
+def ends_early_after(pieces: int, reply: Reply | None = None) -> Reply:
+    """A stream that closes cleanly after `pieces` pieces, as a proxy does that lost the server behind it."""
+    return (reply or _words(pieces + 2)).but(fault=EarlyEnd(pieces))
 
 
 def stall_after(pieces: int, reply: Reply | None = None) -> Reply:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.fakes.http_base import Exchange, HttpFake
-from tests.fakes.reply import Cut, HalfHead, HttpError, Reply, Stall, StreamError
+from tests.fakes.reply import Cut, EarlyEnd, HalfHead, HttpError, Reply, Stall, StreamError
 
 ReplyFunction = Callable[[dict[str, Any]], Reply]
 
@@ -159,6 +159,9 @@ class ScriptedModel(HttpFake):
         match reply.fault:
             case Cut():
                 await exchange.cut()
+                return False
+            case EarlyEnd():
+                await exchange.body(b"", last=True)
                 return False
             case StreamError(error=error):
                 await exchange.body(self.error_event(error), last=True)

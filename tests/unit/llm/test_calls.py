@@ -119,6 +119,19 @@ async def test_a_connection_lost_after_text_keeps_it_and_says_so(
     assert "".join(call.shown) == "one two "
 
 
+@pytest.mark.parametrize("route", ["openai", "anthropic"])
+async def test_a_stream_that_ends_too_early_is_no_whole_answer(
+    openai_server: FakeOpenAI, anthropic_server: FakeAnthropic, vllm: dict[str, str], route: str
+) -> None:
+    server = openai_server if route == "openai" else anthropic_server
+    server.script(reply.ends_early_after(1, reply.text("The accuracy is 0.9", "25.")))
+    model, environ = (
+        ("vllm/m", vllm) if route == "openai" else ("anthropic/claude-opus-4-8", anthropic_environ(anthropic_server))
+    )
+    result = await Call().make(model, environ)
+    assert (result.content, result.finish_reason) == ("The accuracy is 0.9", CUT)
+
+
 async def test_overflow_is_neither_retried_nor_hidden(openai_server: FakeOpenAI, vllm: dict[str, str]) -> None:
     openai_server.script(reply.context_overflow())
     with pytest.raises(LLMCallError) as raised:
