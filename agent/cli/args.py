@@ -42,7 +42,13 @@ def parse(argv: Sequence[str]) -> Arguments:
     """Read the command line. Prints and exits for `--help` and `--version` (0) and for usage errors (2, on stderr)."""
     if list(argv[:2]) == ["config", "show"]:
         return _arguments("config show", _config_parser().parse_args(argv[2:]))
-    return _arguments("run", _run_parser().parse_args(argv))
+    parser = _run_parser()
+    parsed = parser.parse_args(argv)
+    if parsed.prompt == ["config", "show"]:
+        return _arguments("config show", parsed)
+    if parsed.prompt[:1] == ["config"] and len(parsed.prompt) <= 2:
+        parser.error(f"there is no command '{' '.join(parsed.prompt)}'; did you mean 'ml-intern config show'?")
+    return _arguments("run", parsed)
 
 
 def _arguments(command: Literal["run", "config show"], parsed: argparse.Namespace) -> Arguments:
@@ -55,7 +61,7 @@ def _arguments(command: Literal["run", "config show"], parsed: argparse.Namespac
         flags["tool_runtime"] = "sandbox"
     if parsed.yolo:
         flags["yolo_mode"] = True
-    words = getattr(parsed, "prompt", [])
+    words = getattr(parsed, "prompt", []) if command == "run" else []
     return Arguments(
         command=command,
         prompt=" ".join(words) if words else None,

@@ -68,12 +68,15 @@ async def _paste_token(environ: Mapping[str, str]) -> FirstChoice | None:
     token = clean_hf_token(await hidden.prompt_async("Token (hidden, empty to go back): ", is_password=True))
     if token is None:
         return None
+    if not token.startswith(("hf_", "api_")) or len(token.split()) > 1:
+        print("That does not look like a Hugging Face token: they begin with hf_. Nothing was stored.")
+        return None
     problem = await asyncio.to_thread(_store_token, token)
     if problem:
         print(problem)
         return None
     choice = choose_model(environ, token, ())
-    return FirstChoice(choice.model_name, f"{choice.because}: ", token) if choice else None
+    return FirstChoice(choice.model_name, "", token) if choice else None
 
 
 def _store_token(token: str) -> str | None:

@@ -100,10 +100,10 @@ class Outcome:
 
 @contextlib.contextmanager
 def stop_on_signals(connection: Connection, outcome: Outcome) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP stop the turn, so that children end and the session is saved; a second one insists."""
+    """Signals that end a program stop the turn, so that children end and the session is saved; a second one insists."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
-    caught = [s for name in ("SIGINT", "SIGTERM", "SIGHUP") if (s := getattr(signal, name, None))]
+    caught = [s for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if (s := getattr(signal, name, None))]
 
     def stop(number: int) -> None:
         insists = outcome.signal is not None

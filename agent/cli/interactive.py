@@ -9,17 +9,20 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 from rich.console import Console
+from rich.text import Text
 
 from agent import __version__
 from agent.cli import commands
 from agent.cli.connection import Connection
 from agent.cli.exit_codes import ExitCode
+from agent.cli.keyboard import drop_typed_ahead, echo_off
 from agent.cli.status import Status
 from agent.config import Config
 from agent.core.session import Surroundings
@@ -33,6 +36,7 @@ from agent.protocol.events import (
 from agent.protocol.operations import ApprovalAnswer, OpType
 from agent.ui.approval_panel import parse_answer, prompt_hint, render_item
 from agent.ui.banner import print_banner
+from agent.ui.console import print_text
 from agent.ui.terminal import TerminalRenderer
 
 PROMPT = "> "
@@ -51,7 +55,7 @@ class App:
         self.hf_token = surroundings.hf_token
         self._input: PromptSession[str] = PromptSession(history=_history(surroundings.state_dir))
         self._answer_input: PromptSession[str] = PromptSession(history=InMemoryHistory())
-        self.exit_code = ExitCode.OK
+        self.exit_code: int = ExitCode.OK
         self._leaving = False
         self._interrupts = 0
         self._last_interrupt_s = -TWICE_WITHIN_S
@@ -60,11 +64,11 @@ class App:
 
     def say(self, text: str) -> None:
         """Print a line of our own."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        print_text(self.console, Text(text))
 
     def complain(self, text: str) -> None:
         """Print what is wrong with what the person typed."""
-        self.console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        print_text(self.console, Text(text, "error"))
 
     def leave(self) -> None:
         """Leave after the current command."""
@@ -79,8 +83,8 @@ class App:
 
     async def run(self) -> int:
         """Read and work off lines until the person leaves; returns the exit code."""
-        ends = [s for name in ("SIGTERM", "SIGHUP") if (s := getattr(signal, name, None))]
-        with self._on_signals(dict.fromkeys(ends, self._terminated)):
+        ends = [s for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if (s := getattr(signal, name, None))]
+        with self._on_signals({number: partial(self._terminated, number) for number in ends}):
             while not self._leaving:
                 try:
                     text = await self._input.prompt_async(PROMPT)
@@ -117,6 +121,9 @@ class App:
         except ValueError as error:
             self.complain(str(error))
             return
+        if argument and not command.usage:
+            self.complain(f"/{command.name} takes no argument.")
+            return
         await command.run(self, argument)
 
     async def _turn(self, text: str) -> None:
@@ -124,7 +131,7 @@ class App:
         self._interrupts = 0
         await self.connection.submit(OpType.USER_INPUT, {"text": text})
         while True:
-            with self._on_signals({signal.SIGINT: self._interrupted_in_turn}):
+            with echo_off(), self._on_signals({signal.SIGINT: self._interrupted_in_turn}):
                 event = await self._turn_end_or_question()
             if not isinstance(event.payload, ApprovalRequired):
                 return
@@ -145,6 +152,7 @@ class App:
 
     async def _ask(self, item: ApprovalItem, index: int, total: int) -> ApprovalAnswer | None:
         """The person's answer, None to stop the turn (Ctrl-C, Ctrl-D)."""
+        drop_typed_ahead(self._answer_input.input)
         render_item(self.console, item, index, total)
         while True:
             try:
@@ -166,9 +174,9 @@ class App:
         if self._interrupts > 1:
             self.leave()
 
-    def _terminated(self) -> None:
-        """SIGTERM or SIGHUP: stop what runs, save, leave."""
-        self.exit_code = ExitCode.TERMINATED
+    def _terminated(self, number: int) -> None:
+        """SIGTERM, SIGHUP or SIGQUIT: stop what runs, save, leave."""
+        self.exit_code = 128 + number
         self.leave()
         self.connection.cancel()
         for prompt in (self._input, self._answer_input):

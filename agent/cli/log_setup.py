@@ -51,4 +51,5 @@ def set_up_logging(state_dir: Path, secrets: LiveSecrets, *, debug: bool) -> Pat
     for noisy in ("httpx", "httpcore", "asyncio", "markdown_it", "filelock", "urllib3", "botocore", "openai"):
         logging.getLogger(noisy).setLevel(logging.INFO if debug else logging.WARNING)
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a full disk must not put tracebacks of the logging module on the screen
     return path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import platform
 import sys
@@ -14,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.cli.args import Arguments
+from agent.cli.config_checks import check_rules, unknown_settings
 from agent.cli.dotenv_layers import load_dotenv_layers
 from agent.cli.exit_codes import ExitCode
 from agent.cli.log_setup import set_up_logging
-from agent.cli.stdin_prompt import EmptyPromptError, PromptInput, read_prompt
+from agent.cli.stdin_prompt import PromptError, PromptInput, read_prompt
 from agent.config import Config, ConfigError, LoadedConfig, config_dir, load_config, state_dir
 from agent.core.session import Surroundings
 from agent.hub.tokens import resolve_hf_token
@@ -34,6 +37,8 @@ from agent.llm.params import (
 from agent.protocol.events import ErrorRaised, Event
 from agent.sessions.redact import LiveSecrets
 from agent.ui.renderer import Renderer
+
+logger = logging.getLogger(__name__)
 
 AUTO = "auto"
 DEMO = "replay/demo"
@@ -60,15 +65,20 @@ def run(arguments: Arguments) -> int:
     """Do what the person asked for; returns the exit code. Errors that are theirs to mend are one line on stderr."""
     try:
         return _run(arguments)
-    except (ConfigError, EmptyPromptError) as error:
+    except (ConfigError, PromptError) as error:
         _warn(str(error))
         return ExitCode.USAGE
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # `config show | head -1`: nothing is wrong, and nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except OSError as error:  # a full disk below stdout, a terminal that is gone
+        logger.info("ended by the system", exc_info=True)
+        _warn(str(error))
+        return ExitCode.ERROR
 
 
 def _run(arguments: Arguments) -> int:
-    cwd = Path.cwd()
+    cwd = _working_directory()
     dotenv = load_dotenv_layers(os.environ, cwd)
     os.environ.update(dotenv.environ)  # the model library reads keys from the process environment
     for warning in dotenv.warnings:
@@ -88,6 +98,15 @@ def _run(arguments: Arguments) -> int:
     for text in prompt.notices:
         _warn(text)
     return asyncio.run(_start(arguments, loaded, prompt, cwd))
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise PromptError(
+            f"the current directory cannot be used ({error.strerror}); change to one that exists"
+        ) from error
 
 
 async def _start(arguments: Arguments, loaded: LoadedConfig, prompt: PromptInput, cwd: Path) -> int:
@@ -114,6 +133,9 @@ async def _start_session(
         raise StartError(text, ExitCode.USAGE, "usage")
     if config.mcpServers:
         _warn("MCP servers are configured, but connecting to them is not available yet")
+    check_rules(config.permissions)
+    for warning in unknown_settings(os.environ):
+        _warn(warning)
     hf_token = await _hf_token(config, headless=renderer is not None)
     secrets = LiveSecrets(os.environ, {"HF_TOKEN": hf_token})
     set_up_logging(state_dir(os.environ), secrets, debug=arguments.debug)
@@ -146,7 +168,16 @@ async def _start_session(
     settings = config.model_copy(update={"model_name": model.name, "yolo_mode": True})
     code = await run_headless(settings, surroundings, prompt.text or "", renderer, not arguments.no_stream)
     _finish(renderer, code)
-    return code
+    return _unless_unwritten(renderer, code)
+
+
+def _unless_unwritten(renderer: Renderer, code: int) -> int:
+    """`code`, or 1 where the answer could not be written. A reader that left (`| head -1`) has what it wanted."""
+    failure = getattr(getattr(renderer, "out", None), "failure", None)
+    if failure is None or isinstance(failure, BrokenPipeError):
+        return code
+    _warn(f"the answer could not be written: {getattr(failure, 'strerror', None) or failure}")
+    return code or ExitCode.ERROR
 
 
 async def _converse(arguments: Arguments, config: Config, model: Model, surroundings: Surroundings, place: str) -> int:
@@ -224,4 +255,5 @@ def _finish(renderer: Any, code: int) -> None:
 
 
 def _warn(text: str) -> None:
-    print(f"ml-intern: {text}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody can be told that stderr is full
+        print(f"ml-intern: {text}", file=sys.stderr)

@@ -13,10 +13,11 @@ from agent.cli.args import Arguments
 FIRST_BYTE_WAIT_S = 3.0
 IDLE_WAIT_S = 10.0
 CHUNK_BYTES = 65536
+MAX_BYTES = 10_000_000
 
 
-class EmptyPromptError(ValueError):
-    """There is no prompt although one is needed; the text says what to do."""
+class PromptError(ValueError):
+    """There is no usable prompt; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def read_prompt(arguments: Arguments, stdin: IO[str] | None) -> PromptInput:
     """Decide what the prompt is.
 
     Piped input is the prompt when none was given, else it is added below it. With a prompt given, an open pipe is
-    waited for only briefly, unless the prompt is or ends in `-`. Raises `EmptyPromptError`.
+    waited for only briefly, unless the prompt is or ends in `-`. Raises `PromptError`.
     """
     words = arguments.prompt
     patient = words is not None and (words == "-" or words.endswith(" -"))
@@ -40,7 +41,7 @@ def read_prompt(arguments: Arguments, stdin: IO[str] | None) -> PromptInput:
     at_terminal = stdin is None or stdin.isatty()
     if at_terminal and words is None:
         if arguments.print_mode or patient:
-            raise EmptyPromptError("no prompt: give one as an argument, or pipe it in (echo 'do this' | ml-intern -p)")
+            raise PromptError("no prompt: give one as an argument, or pipe it in (echo 'do this' | ml-intern -p)")
         return PromptInput(None)
     piped, notices = b"", tuple[str, ...]()
     if stdin is not None and not at_terminal:
@@ -50,7 +51,7 @@ def read_prompt(arguments: Arguments, stdin: IO[str] | None) -> PromptInput:
     if not joined.strip():
         if words is not None and stdin is not None and stdin.isatty() and not arguments.print_mode:
             return PromptInput(None)
-        raise EmptyPromptError("the prompt is empty: say what to do, e.g. ml-intern 'fine-tune a small model on …'")
+        raise PromptError("the prompt is empty: say what to do, e.g. ml-intern 'fine-tune a small model on …'")
     return PromptInput(joined, (*notices, *problems))
 
 
@@ -69,6 +70,7 @@ def _read_pipe(fd: int, *, patient: bool) -> tuple[bytes, tuple[str, ...]]:
     if stat.S_ISCHR(mode) and os.name == "posix" and not patient:
         return b"", ()  # /dev/null and its like
     chunks: list[bytes] = []
+    size_bytes = 0
     wait_s = FIRST_BYTE_WAIT_S
     while True:
         if can_stall and not patient and not _readable(fd, wait_s):
@@ -77,6 +79,10 @@ def _read_pipe(fd: int, *, patient: bool) -> tuple[bytes, tuple[str, ...]]:
         if not chunk:
             return b"".join(chunks), ()
         chunks.append(chunk)
+        size_bytes += len(chunk)
+        if size_bytes > MAX_BYTES:
+            limit = f"{MAX_BYTES // 1_000_000} MB"
+            raise PromptError(f"more than {limit} of piped input: put it in a file and name the file in the prompt")
         wait_s = IDLE_WAIT_S
 
 

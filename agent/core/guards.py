@@ -177,7 +177,9 @@ class EmptyAnswerGuard(Guard):
             return PASS
         self._in_a_row += 1
         if self._in_a_row > EMPTY_ANSWER_LIMIT:
-            return Verdict("stop", log="The model gave an empty answer twice. Try again, or another model with /model.")
+            return Verdict(
+                "stop", log="The model gave an empty answer twice. Try again, or another model (--model or /model)."
+            )
         return Verdict("note", render("guards/empty_answer"), "The model gave an empty answer; asking again.")
 
 

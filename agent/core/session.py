@@ -7,6 +7,7 @@ which it reads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from agent.core.turn_state import PendingApproval, TurnState
 from agent.llm.client import LLMClient
 from agent.llm.local import discover_context_window
 from agent.llm.params import resolve_route
-from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate
+from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, ToolLog
 from agent.protocol.messages import Message, ToolCall, new_id, utc_now
 from agent.protocol.operations import OpType
 from agent.protocol.tools import ApprovalContext, FileFingerprint
@@ -117,6 +118,7 @@ class Session:
         self._window_task: asyncio.Task[None] | None = None
         self._seq = 0
         self._call_ids: set[str] = set()
+        self._told_unsaved = False
 
     async def _begin(self) -> None:
         """A fresh conversation: id, system prompt, history, journal."""
@@ -172,6 +174,8 @@ class Session:
         if self._window_task is not None:
             await _end({self._window_task})
         await self._close_journal()
+        with contextlib.suppress(OSError):
+            self.spill_dir.rmdir()  # nothing was spilled
 
     async def _close_journal(self) -> None:
         if self.journal:
@@ -202,6 +206,9 @@ class Session:
         if self.journal:
             self.journal.append_event(event)
         await self.event_queue.put(event)
+        if self.journal and self.journal.problem and not self._told_unsaved:
+            self._told_unsaved = True
+            await self.send_event(ToolLog("system", f"This session is not being saved: {self.journal.problem}"))
         return event
 
     def remember(self, message: Message) -> None:

@@ -86,11 +86,13 @@ async def run_batch(
         if prepared.decision is not None and prepared.decision.action == "deny":
             await session.send_event(_state(prepared, "rejected"))
     tasks = [asyncio.create_task(_run(session, prepared)) for prepared in calls]
+    started = time.monotonic()
     finished = await session.finish_or_cancel(tasks)
+    waited_s = time.monotonic() - started
     records = []
     for prepared, task in zip(calls, tasks, strict=True):
         done = task.done() and not task.cancelled()
-        result, duration_s = task.result() if done else (ToolResult(INTERRUPTED, ok=False), 0.0)
+        result, duration_s = task.result() if done else (ToolResult(INTERRUPTED, ok=False), waited_s)
         if not done:
             await session.send_event(_state(prepared, "cancelled"))
         await record(session, prepared, result, duration_s)
@@ -204,5 +206,5 @@ def _with_edits(prepared: PreparedCall, answer: Mapping[str, Any]) -> PreparedCa
 
 
 def _rejection(feedback: str) -> str:
-    text = "The person did not approve this call; it was not run."
-    return f"{text} Their feedback: {feedback}" if feedback else text
+    text = "This call was not approved, and was not run."
+    return f"{text} {feedback}" if feedback else text

@@ -54,6 +54,13 @@ _ODD_KEY_NAMES = {
 """Providers behind `litellm/` whose key variable is not simply `<NAME>_API_KEY`."""
 
 
+_TRANSLATABLE = re.compile(
+    r"claude-(?:opus|sonnet|haiku)-\d+(?:\.\d+)?|claude-\d+(?:\.\d+)?-(?:opus|sonnet|haiku)|"
+    r"gpt-\d+(?:\.\d+)?o?(?:-(?:mini|nano|pro|turbo|codex|chat))*|o\d(?:-(?:mini|pro))?"
+)
+"""Names, in the router's spelling, of models that the HF router can be expected to have."""
+
+
 def env_value(environ: Mapping[str, str], *names: str) -> str | None:
     """The first of the variables that is set to more than blanks, without them. Empty counts as unset."""
     return next((value for name in names if (value := environ.get(name, "").strip())), None)
@@ -149,11 +156,15 @@ def _remedies(route: Route) -> str:
 
 
 def router_form(route: Route) -> str | None:
-    """The id that serves the same model, or a near one, through the HF router; None when there is none."""
-    if not route.provider.router_form:
+    """The id that serves the same model, or a near one, through the HF router; None when there is none.
+
+    Only names with a family and a version can be translated: `claude`, or a fine-tuned model, has no counterpart.
+    """
+    model = re.sub(r"^(?:\w+\.)?anthropic\.|(?:-latest|-\d{8})?(?:-v\d+(?::\d+)?)?$", "", route.name)
+    model = router_name(model)
+    if not route.provider.router_form or not _TRANSLATABLE.fullmatch(model):
         return None
-    model = re.sub(r"^(?:\w+\.)?anthropic\.|-v\d+(?::\d+)?$|-\d{8}$", "", route.name)
-    return route.provider.router_form.replace("{model}", router_name(model))
+    return route.provider.router_form.replace("{model}", model)
 
 
 def router_name(model: str) -> str:

@@ -6,18 +6,26 @@ Class and status come before text; a text pattern counts only where the status d
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from agent.llm.failure_signs import Evidence, retry_after_s
+from agent.llm.params import url_host
 from agent.llm.providers import Provider
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Whom the failed call was for. `is_loopback`: the address is on this machine, whoever the provider is."""
+    """Whom the failed call was for. `is_loopback`: the address is on this machine, whoever the provider is.
+
+    `url` is empty if only litellm knows it.
+    """
 
     provider: Provider
     is_loopback: bool
+    url: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 def _any_of(*patterns: str) -> re.Pattern[str]:
@@ -263,6 +271,44 @@ def has_bad_certificate(evidence: Evidence, place: Place) -> bool:
     return evidence.is_a("SSLCertVerificationError") or evidence.says(_CERTIFICATE)
 
 
+_DNS_CLASSES = ("gaierror", "ClientConnectorDNSError")
+_PROXY_CLASSES = ("ClientProxyConnectionError", "ProxyError")
+_PROXY_ENVS = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+
+
+def has_bad_address(evidence: Evidence, place: Place) -> bool:
+    """The address that a variable gives is no URL, or names no host where a server of the person's own should be."""
+    if not any(place.environ.get(name, "").strip() for name in place.provider.base_url_envs):
+        return False
+    if not _is_http_url(place.url):
+        return True
+    return place.provider.is_local and evidence.is_a(*_DNS_CLASSES) and proxy_at_fault(evidence, place) is None
+
+
+def is_stopped_by_proxy(evidence: Evidence, place: Place) -> bool:
+    """The proxy of the environment cannot be reached."""
+    return proxy_at_fault(evidence, place) is not None
+
+
+def proxy_at_fault(evidence: Evidence, place: Place) -> str | None:
+    """The variable whose proxy the request failed at, where the exception tells; None if it may be anything else."""
+    given = {name: value for name in _PROXY_ENVS if (value := place.environ.get(name, "").strip())}
+    for name, value in given.items():
+        host = url_host(value if "://" in value else f"http://{value}")
+        at_proxy = re.compile(rf"(?i)cannot connect to host {re.escape(host)}(?=[:\s])")
+        if host and host != url_host(place.url) and evidence.says(at_proxy):
+            return name
+    return next(iter(given), None) if evidence.is_a(*_PROXY_CLASSES) else None
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def is_refused_locally(evidence: Evidence, place: Place) -> bool:
     """Nothing listens where a server of the person's own should be."""
     if not (place.provider.is_local or place.is_loopback) or evidence.is_a(*_READ_CLASSES):
@@ -277,6 +323,28 @@ def is_transient(evidence: Evidence, place: Place) -> bool:
     if any(400 <= status < 500 for status in evidence.statuses):
         return False
     return bool(evidence.statuses) or evidence.is_a(*_TRANSIENT_CLASSES) or evidence.says(_TRANSIENT)
+
+
+_NO_ANSWER_CLASSES = (
+    *("APIConnectionError", "ClientError", "MidStreamFallbackError", "OSError", "RequestError", "Timeout"),
+    *("TimeoutError", "TransportError"),
+)
+_NO_ANSWER = _any_of(
+    r"connection (?:error|reset|refused|aborted|closed)|server disconnected|peer closed connection|incomplete read"
+)
+_OVERLOADED = _any_of(r"overload|at capacity|service (?:is )?(?:temporarily )?unavailable")
+
+
+def is_answered(evidence: Evidence) -> bool:
+    """Whether the trouble is the provider's: it sent an error 5xx, not litellm, which calls a lost connection 500."""
+    if not any(status >= 500 for status in evidence.statuses) or evidence.says(_NO_ANSWER):
+        return False
+    return not evidence.is_a(*_NO_ANSWER_CLASSES)
+
+
+def is_overloaded(evidence: Evidence) -> bool:
+    """Whether the provider says that it has too much to do."""
+    return evidence.has_status(529) or evidence.says(_OVERLOADED)
 
 
 # --- everything else -------------------------------------------------------------------------------------------------

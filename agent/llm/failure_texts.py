@@ -5,21 +5,23 @@ from __future__ import annotations
 import ast
 import difflib
 import json
+import math
 import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.llm.credentials import key_in_use, missing_credentials, native_name, router_name
+from agent.llm.credentials import env_name, key_in_use, missing_credentials, native_name, router_name
+from agent.llm.failure_rules import Place, is_answered, is_overloaded, proxy_at_fault
 from agent.llm.failure_signs import Evidence
 from agent.llm.params import base_url, url_host
-from agent.llm.providers import HF_BILLING_URL, HF_PRO_SUBSCRIBE_URL, HF_TOKENS_URL, RouteKind
+from agent.llm.providers import HF_BILLING_URL, HF_PRO_SUBSCRIBE_URL, HF_TOKENS_URL, Provider, RouteKind
 from agent.llm.routes import Route
 from agent.llm.suggestions import SUGGESTED_MODELS
 
 MAX_WORDS = 300
-OTHER_MODEL = "or choose another model with /model (--model)"
+OTHER_MODEL = "or choose another model with --model or /model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ def overflow(c: Circumstances) -> str:
     """The conversation is too long."""
     return (
         f"The conversation is too long for the context window of {c.route.model_id}{c.quoted}. "
-        "Shorten it with /compact, or start afresh with /new."
+        "Give it less to read, or choose a model with a larger window with --model or /model; in a chat, shorten it "
+        "with /compact or start afresh with /new."
     )
 
 
@@ -68,6 +71,10 @@ def auth(c: Circumstances) -> str:
     provider = c.route.provider
     key = key_in_use(provider, c.environ)
     page = f" (new ones: {provider.key_url})" if provider.key_url else ""
+    if provider.is_local and not env_name(c.environ, *provider.key_envs):
+        return (
+            f"{c.label} at {_without_userinfo(c.url)} wants a key{c.quoted}. Set {key} to the one it was started with."
+        )
     if c.evidence.has_status(403) and not c.evidence.has_status(401):
         return f"{c.label} does not allow this request with the key in use ({key}){c.quoted}. Use a key that may{page}."
     return f"{c.label} does not accept the key in use ({key}){c.quoted}. Correct it{page}, {OTHER_MODEL}."
@@ -114,8 +121,19 @@ def credits(c: Circumstances) -> str:
 
 def rate_limit(c: Circumstances) -> str:
     """Too fast."""
-    wait = f" It asks to wait {c.wait_s:.0f} s." if c.wait_s else ""
-    return f"{c.label} limits how much can be asked in a short time{c.quoted}.{wait} If it lasts, wait, {OTHER_MODEL}."
+    return (
+        f"{c.label} limits how much can be asked in a short time{c.quoted}.{_wait(c)} If it lasts, wait, {OTHER_MODEL}."
+    )
+
+
+def _wait(c: Circumstances) -> str:
+    """How long the provider asks to wait, as a sentence; days and hours are no seconds to a reader."""
+    if not c.wait_s:
+        return ""
+    for unit, unit_s in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if c.wait_s >= 2 * unit_s:
+            return f" It asks to wait {math.ceil(10 * c.wait_s / unit_s) / 10:g} {unit}."
+    return f" It asks to wait {c.wait_s:.0f} s."
 
 
 def provider(c: Circumstances) -> str:
@@ -155,20 +173,59 @@ def local_refused(c: Circumstances) -> str:
 def effort(c: Circumstances) -> str:
     """The effort is not accepted."""
     return (
-        f"{c.route.model_id} does not take this reasoning effort{c.quoted}. Try another with /effort, or /effort off."
+        f"{c.route.model_id} does not take this reasoning effort{c.quoted}. Try another with the setting "
+        "reasoning_effort or with /effort, or /effort off."
     )
 
 
 def thinking_signature(c: Circumstances) -> str:
     """Earlier thinking is not accepted."""
-    return f"{c.label} does not accept earlier thinking of this conversation{c.quoted}. Start afresh with /new."
+    return (
+        f"{c.label} does not accept earlier thinking of this conversation{c.quoted}. "
+        "Start afresh: with /new, or with a new run."
+    )
 
 
 def transient(c: Circumstances) -> str:
     """It may pass."""
     host = url_host(c.url)
     place = f"{c.label} ({host})" if host else c.label
-    return f"No proper answer from {place}{c.quoted}. If it lasts, check the network, {OTHER_MODEL}."
+    if is_answered(c.evidence):
+        state = "is overloaded or not ready" if c.evidence.has_status(503) else "is failing at the moment"
+        state = "is overloaded" if is_overloaded(c.evidence) else state
+        return f"{place} {state}{c.quoted}.{_wait(c)} If it lasts, try again later, {OTHER_MODEL}."
+    variable = env_name(c.environ, *c.route.provider.base_url_envs)
+    check = f"the network and {variable}" if variable else "the network"
+    return f"No proper answer from {place}{c.quoted}.{_wait(c)} If it lasts, check {check}, {OTHER_MODEL}."
+
+
+def bad_address(c: Circumstances) -> str:
+    """The variable with the address holds none."""
+    variable = env_name(c.environ, *c.route.provider.base_url_envs) or "the base URL"
+    return (
+        f"No server can be found at {_without_userinfo(c.url)}, where {variable} sends requests for {c.label}. "
+        f"Set {variable} to an address such as {_example_url(c.route.provider)}, or unset it."
+    )
+
+
+def _example_url(provider: Provider) -> str:
+    url = provider.base_url_default
+    return url if url and "{" not in url else "https://host.example/v1"
+
+
+def bad_proxy(c: Circumstances) -> str:
+    """The proxy cannot be reached."""
+    variable = proxy_at_fault(c.evidence, Place(c.route.provider, False, c.url, c.environ)) or "HTTPS_PROXY"
+    value = _without_userinfo(c.environ.get(variable, ""))
+    return (
+        f"The proxy {value} of {variable} cannot be reached, so nothing reaches {c.label}{c.quoted}. "
+        f"Correct {variable}, or unset it if there is no proxy."
+    )
+
+
+def as_it_is(c: Circumstances) -> str:
+    """The error's own text, which is complete."""
+    return " ".join("".join(char if char.isprintable() else " " for char in c.evidence.outermost).split())
 
 
 def certificate(c: Circumstances) -> str:
@@ -200,12 +257,14 @@ _LITELLM_PREFIX = re.compile(
     r"^(?:(?:litellm\.)?\w*(?:Error|Exception|Timeout)(?: \w*(?:Error|Exception))?(?:: | - )|Error code: \d{3} - )+"
 )
 _LITELLM_SUFFIX = re.compile(r"\.? ?(?:Handle with `litellm\.\w+`|LiteLLM Retried: \d+ times).*$", re.DOTALL)
+_BYTES = re.compile(r"""(?<!\w)b(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
 _SSL_OBJECT = re.compile(r" ssl:(?:<[^>]*>|\w+)")
 
 
 def provider_words(text: str) -> str:
     """The message inside an error text: without litellm's wrapping, JSON and web pages, on one line, cut if long."""
     text = _SSL_OBJECT.sub("", _LITELLM_SUFFIX.sub("", _LITELLM_PREFIX.sub("", text.strip())))
+    text = _BYTES.sub(_decoded, text)
     brace = text.find("{")
     if brace >= 0:
         text = _message_in(_parse(text[brace:])) or text
@@ -214,6 +273,15 @@ def provider_words(text: str) -> str:
     text = "".join(char if char.isprintable() else " " for char in text)
     text = " ".join(text.split()).rstrip(".")
     return text if len(text) <= MAX_WORDS else f"{text[:MAX_WORDS]}…"
+
+
+def _decoded(match: re.Match[str]) -> str:
+    """The text of a Python bytes literal: litellm prints Anthropic's answers like that."""
+    try:
+        value = ast.literal_eval(match[0])
+    except (ValueError, SyntaxError, MemoryError):
+        return match[0]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else match[0]
 
 
 def _parse(text: str) -> Any:

@@ -46,12 +46,23 @@ class LLMError(Exception):
 
 
 class ProviderError(LLMError):
-    """An error answer of a backend of our own. `status_code` as in HTTP; `headers` may hold `Retry-After`."""
+    """An error answer of a backend of our own. `status_code` as in HTTP; `headers` may hold `Retry-After`.
 
-    def __init__(self, message: str, status_code: int | None = None, headers: Mapping[str, str] | None = None) -> None:
+    `is_complete`: the message names cause and remedy, and is shown as it is.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status_code: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        is_complete: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.headers = dict(headers or {})
+        self.is_complete = is_complete
 
 
 class FailureKind(StrEnum):
@@ -117,6 +128,8 @@ _RULES: tuple[Rule, ...] = (
     (FailureKind.MODEL, rules.lacks_model, texts.model),
     (FailureKind.INTERNAL, rules.lacks_package, texts.package),
     (FailureKind.BAD_REQUEST, rules.has_bad_certificate, texts.certificate),
+    (FailureKind.BAD_REQUEST, rules.has_bad_address, texts.bad_address),
+    (FailureKind.BAD_REQUEST, rules.is_stopped_by_proxy, texts.bad_proxy),
     (FailureKind.LOCAL_REFUSED, rules.is_refused_locally, texts.local_refused),
     (FailureKind.TRANSIENT, rules.is_transient, texts.transient),
     (FailureKind.BAD_REQUEST, rules.is_bad_request, texts.bad_request),
@@ -138,8 +151,11 @@ def classify(
     if isinstance(error, LLMCallError):
         return error.failure
     evidence = gather(error)
-    place = Place(route.provider, is_loopback(base_url(route.provider, environ)))
+    url = base_url(route.provider, environ)
+    place = Place(route.provider, is_loopback(url), url, environ)
     kind, text = next(((kind, text) for kind, applies, text in _RULES if applies(evidence, place)), _UNRECOGNISED)
+    if isinstance(error, ProviderError) and error.is_complete:
+        text = texts.as_it_is
     wait_s = retry_after_s(evidence, now_s()) if kind in _DELAYS_S else None
     words = provider_words(evidence.outermost) or type(error).__name__
     circumstances = Circumstances(route, environ, evidence, words, hf_plan, wait_s)
@@ -176,7 +192,7 @@ _MAX_LLM_RETRIES = 3
 _LLM_RETRY_DELAYS = [5, 15]
 _LLM_RATE_LIMIT_RETRY_DELAYS = [30, 60]
 MAX_RETRY_AFTER_S = 300.0
-"""The longest wait a server may ask for."""
+"""The longest wait a server may ask for: beyond it the failure is reported at once."""
 JITTER = 0.25
 """How much longer a delay of ours may get, so that many clients do not come back at once."""
 
@@ -189,11 +205,12 @@ _DELAYS_S = {
 def retry_delay_s(failure: LLMFailure, attempt_index: int, jitter: Callable[[], float]) -> float | None:
     """Seconds to wait after the failed attempt number `attempt_index` (from 0); None when there is no other.
 
-    What the server asks for is taken as it is, up to `MAX_RETRY_AFTER_S`. `jitter` gives a number from 0 to 1.
+    What the server asks for is taken as it is; more than `MAX_RETRY_AFTER_S` is for the person to wait, not for us.
+    `jitter` gives a number from 0 to 1.
     """
     delays_s = _DELAYS_S.get(failure.kind, [])
     if attempt_index >= len(delays_s):
         return None
     if failure.retry_after_s is not None:
-        return min(failure.retry_after_s, MAX_RETRY_AFTER_S)
+        return failure.retry_after_s if failure.retry_after_s <= MAX_RETRY_AFTER_S else None
     return delays_s[attempt_index] * (1 + JITTER * jitter())

@@ -38,7 +38,11 @@ def script_path(name: str) -> Path:
     path = bundled if "/" not in name and bundled.is_file() else Path(name).expanduser()
     if not path.is_file():
         known = ", ".join(sorted(f"replay/{p.stem}" for p in BUNDLED.glob("*.jsonl")))
-        raise ProviderError(f"no replay script {name!r}: neither a file nor one of the bundled scripts ({known})", 404)
+        raise ProviderError(
+            f"There is no replay script {name!r}: it is neither a file nor one of the bundled scripts ({known}).",
+            404,
+            is_complete=True,
+        )
     return path
 
 
@@ -46,14 +50,14 @@ class ReplayScript:
     """One script with its place in it. Each model call, retries included, takes the next answer."""
 
     def __init__(self, path: Path, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
-        """Reads the whole file. Raises `ProviderError` (400) naming the line that is not a JSON object."""
+        """Reads the whole file. Raises `ProviderError` (400) naming the file and the line that is no model answer."""
         self.path = path
         self._sleep = sleep
         self._position = 0
         self._captured: dict[str, str] = {}
         self._restarts = False
         self._answers: list[dict[str, Any]] = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(_read(path).splitlines(), 1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             answer = _parse_line(path, number, line)
@@ -73,10 +77,12 @@ class ReplayScript:
             await self._sleep(float(delay_s))
         error = answer.get("error")
         deltas = self._deltas(answer)
-        for delta in deltas[: int(error.get("after_chunks", 0))] if error else deltas:
+        for delta in deltas[: int(error.get("after_chunks") or 0)] if error else deltas:
             yield delta
         if error:
-            raise ProviderError(error.get("message", "scripted error"), error.get("status"), error.get("headers") or {})
+            raise ProviderError(
+                error.get("message") or "scripted error", error.get("status"), error.get("headers") or {}
+            )
 
     def _next(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         at_new_turn = bool(messages) and messages[-1].get("role") == "user"
@@ -84,7 +90,9 @@ class ReplayScript:
             self._position = 0
         if self._position >= len(self._answers):
             raise ProviderError(
-                f"the replay script {self.path.name} has no more answers (all {len(self._answers)} are used)", 400
+                f"The replay script {self.path.name} has no more answers (all {len(self._answers)} are used).",
+                400,
+                is_complete=True,
             )
         self._position += 1
         return self._answers[self._position - 1]
@@ -114,18 +122,102 @@ class ReplayScript:
         deltas += [Delta(text=self._fill(piece)) for piece in ([text] if isinstance(text, str) else text)]
         calls = answer.get("tool_calls") or []
         for index, call in enumerate(calls):
-            arguments = call.get("arguments", {})
+            arguments = call.get("arguments") or {}
             raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
             deltas.append(Delta(tool_calls=(ToolDelta(index, call.get("id"), call.get("name"), raw),)))
         finish = answer.get("finish_reason") or ("tool_calls" if calls else "stop")
         return [*deltas, Delta(finish_reason=finish, usage=extract_usage(answer.get("usage")))]
 
 
+# --- reading a script ------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProviderError(f"{path}: cannot be read: {error}.", 400, is_complete=True) from error
+
+
 def _parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
+    problem = "must be a JSON object"
     try:
         answer = json.loads(line)
-    except ValueError as error:
-        raise ProviderError(f"{path}: line {number}: not JSON: {error}", 400) from error
-    if not isinstance(answer, dict):
-        raise ProviderError(f"{path}: line {number}: must be a JSON object", 400)
+    except (ValueError, RecursionError) as error:
+        answer, problem = None, f"not JSON: {error}"
+    if isinstance(answer, dict):
+        problem = _wrong_field(answer, _FIELDS, "") or ""
+    if not isinstance(answer, dict) or problem:
+        raise ProviderError(f"{path}: line {number}: {problem}.", 400, is_complete=True)
     return answer
+
+
+Check = Callable[[Any], bool]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(one, kind) for one in value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_delay(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _is_patterns(value: Any) -> bool:
+    try:
+        return isinstance(value, dict) and all(re.compile(pattern).groups >= 1 for pattern in value.values())
+    except (TypeError, re.error):
+        return False
+
+
+_FIELDS: dict[str, tuple[Check, str]] = {
+    "text": (lambda value: _is_text(value) or _is_list_of(value, str), "a string or a list of strings"),
+    "thinking": (_is_text, "a string"),
+    "tool_calls": (lambda value: _is_list_of(value, dict), "a list of objects"),
+    "usage": (_is_object, "an object"),
+    "finish_reason": (_is_text, "a string"),
+    "delay_s": (_is_delay, "a number of seconds"),
+    "capture": (_is_patterns, "an object of regular expressions with a group"),
+    "otherwise": (_is_text, "a string"),
+    "error": (_is_object, "an object"),
+    "restart": (lambda value: isinstance(value, bool), "true or false"),
+}
+_CALL_FIELDS: dict[str, tuple[Check, str]] = {
+    "name": (_is_text, "a string"),
+    "arguments": (lambda value: _is_text(value) or _is_object(value), "an object or a string"),
+    "id": (_is_text, "a string"),
+}
+_ERROR_FIELDS: dict[str, tuple[Check, str]] = {
+    "status": (_is_count, "a number"),
+    "message": (_is_text, "a string"),
+    "after_chunks": (_is_count, "a number"),
+    "headers": (
+        lambda value: isinstance(value, dict) and all(_is_text(one) for one in value.values()),
+        "an object of strings",
+    ),
+}
+
+
+def _wrong_field(value: Mapping[str, Any], fields: Mapping[str, tuple[Check, str]], place: str) -> str | None:
+    """Which field of `value` is of the wrong type; null counts as left out."""
+    for name, (fits, expected) in fields.items():
+        if value.get(name) is not None and not fits(value[name]):
+            return f"{place}{name} must be {expected}"
+    if fields is not _FIELDS:
+        return None
+    problems = [_wrong_field(call, _CALL_FIELDS, "tool_calls: ") for call in value.get("tool_calls") or ()]
+    problems += ["tool_calls: each needs a name" for call in value.get("tool_calls") or () if not call.get("name")]
+    problems.append(_wrong_field(value.get("error") or {}, _ERROR_FIELDS, "error: "))
+    return next((problem for problem in problems if problem), None)

@@ -21,7 +21,7 @@ MAX_SHOWN = 120
 
 
 class UnknownModelError(ValueError):
-    """A model id that routes nowhere. The text names the cause and the remedy, and quotes the id printably."""
+    """A model id that routes nowhere. One or two printable lines that name cause and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _router_route(model_id: str, path: str, *, checked: bool) -> Route:
     if name.count("/") != 1:
         raise UnknownModelError(
             f"Model id {model_id!r} has no known prefix, and a Hub model is <organisation>/<model>[:provider] with one "
-            f"slash. Known prefixes: {PREFIX_LIST}."
+            f"slash.\n{PREFIX_LIST}"
         )
     if colon and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", tag, re.ASCII):
         raise UnknownModelError(

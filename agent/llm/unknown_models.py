@@ -82,7 +82,8 @@ _BARE_NAMES = (
 )
 """For an id without a slash: what it begins with, and the prefix it probably lacks."""
 
-PREFIX_LIST = ", ".join(f"{prefix}/" for prefix in known_prefixes())
+PREFIX_LIST = "Known prefixes: " + " ".join(f"{prefix}/" for prefix in known_prefixes())
+"""A line of its own in each message, after what was probably meant."""
 
 
 def head_problem(model_id: str) -> str | None:
@@ -98,31 +99,26 @@ def head_problem(model_id: str) -> str | None:
     meant = ALIASES.get(lower) or _mistyped(lower)
     if meant:
         return (
-            f"Unknown model prefix {head + '/'!r}: did you mean {meant + '/' + rest!r}? Known prefixes: {PREFIX_LIST}. "
-            f"For a Hub organisation of that name write {'huggingface/' + model_id!r}."
+            f"Did you mean {meant + '/' + rest!r}? {head + '/'!r} is no known prefix; "
+            f"for a Hub organisation of that name write {'huggingface/' + model_id!r}.\n{PREFIX_LIST}"
         )
     if lower in LITELLM_ONLY:
         return (
             f"{head + '/'!r} is a provider of litellm that is not on the list: write {'litellm/' + model_id!r} to use "
-            f"it as it is. Known prefixes: {PREFIX_LIST}. "
-            f"For a Hub organisation of that name write {'huggingface/' + model_id!r}."
+            f"it as it is; for a Hub organisation of that name write {'huggingface/' + model_id!r}.\n{PREFIX_LIST}"
         )
     return None
 
 
 def _without_slash(model_id: str) -> str:
-    meant = ""
+    problem = f"Model id {model_id!r} does not say who serves it"
+    remedy = f"\n{PREFIX_LIST} (before the model's name); Hub models are <organisation>/<model>."
     if model_id.lower() in known_prefixes():
-        meant = f" {model_id.lower() + '/'!r} is a prefix: write the model after it."
-    else:
-        for pattern, prefix in _BARE_NAMES:
-            if re.match(pattern, model_id, re.IGNORECASE):
-                meant = f" Did you mean {prefix + model_id!r}?"
-                break
-    return (
-        f"Model id {model_id!r} does not say who serves it.{meant} "
-        f"Known prefixes: {PREFIX_LIST}; Hub models are <organisation>/<model>."
-    )
+        return f"{model_id.lower() + '/'!r} is a prefix: write the model after it.{remedy}"
+    for pattern, prefix in _BARE_NAMES:
+        if re.match(pattern, model_id, re.IGNORECASE):
+            return f"Did you mean {prefix + model_id!r}? {problem}.{remedy}"
+    return f"{problem}.{remedy}"
 
 
 def _mistyped(head: str) -> str | None:

@@ -289,7 +289,6 @@ class SettingsChanged:
     event_type: ClassVar[str] = "settings_changed"
     model_name: str
     yolo_mode: bool
-    notice: str = ""
 
 
 # --- telemetry of compute: local records for the journal and /cost; nothing leaves the machine ------------------------

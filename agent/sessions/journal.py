@@ -1,6 +1,7 @@
 """The journal: an append-only file of JSON lines, one per session, from which everything else can be derived.
 
-Each record is `{v, seq, ts, kind, data}`, written with one `write()`; kinds so far: `start`, `message`, `event`, `end`.
+Each record is `{v, seq, ts, kind, data}`, written with one `write()`; kinds so far: `start`, `message`, `event`,
+`context` (an undo), `end`.
 Streamed pieces are not kept, the messages they end in are. Files are private (0600 in 0700 directories).
 """
 
@@ -36,11 +37,12 @@ class Journal:
         self._secrets = secrets
         self._fd: int | None = None
         self._seq = 0
-        self._broken = False
+        self.problem: str | None = None
+        """Why nothing more is written, in words for the person; None while all is well."""
 
     def append(self, kind: str, data: dict[str, Any]) -> None:
         """Write one record: O(size of `data`), microseconds; durable after the next `sync`."""
-        if self._broken:
+        if self.problem is not None:
             return
         self._seq += 1
         stamp = utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -49,8 +51,8 @@ class Journal:
         try:
             self._write(line.encode("ascii"))
         except OSError as error:
-            self._broken = True
-            logger.error("the session journal %s cannot be written, it ends here: %s", self.path, error)
+            self.problem = f"{self.path} cannot be written ({error.strerror or error})"
+            logger.error("the session journal ends here: %s", self.problem)
 
     def append_message(self, message: Message) -> None:
         """Write a message of the history."""
@@ -70,7 +72,7 @@ class Journal:
 
     def sync(self) -> None:
         """Make everything written so far durable. Blocks for the disk: call it in a thread."""
-        if self._fd is not None and not self._broken:
+        if self._fd is not None and self.problem is None:
             try:
                 os.fsync(self._fd)
             except OSError as error:

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +43,8 @@ HEAD_BYTES = 1 << 20
 TAIL_BYTES = 2 << 20
 BACKGROUND_POLL_S = 1.0
 SETTLE_S = 0.2
+_PROBE_BYTES = 16 << 10
+_NO_OUTPUT = "(no output)"
 
 DESCRIPTION = """\
 Run a shell command (bash where installed) on this machine and get stdout and stderr together, in the order printed.
@@ -125,13 +126,15 @@ class _Bash:
         except ArgumentError as error:
             return ToolResult(str(error), ok=False)
         except OSError as error:
-            return ToolResult(describe_os_error(error, session.spill_dir, "keep the command's output in"), ok=False)
+            place = Path(error.filename) if isinstance(error.filename, str) else session.spill_dir
+            return ToolResult(describe_os_error(error, place, "keep the command's output in"), ok=False)
         keep = False
         try:
             ending = await _run(request, session.child_env, descriptor, limit)
             if isinstance(ending, str):
                 return ToolResult(ending, ok=False)
             report = await _reported(ending, descriptor, path)
+            is_full = _is_full(descriptor)
             keep = report.needs_file
         finally:
             os.close(descriptor)
@@ -139,7 +142,10 @@ class _Bash:
                 path.unlink(missing_ok=True)
         if report.has_writers:
             self._follow(ending.session_id, path, limit)
-        text = "\n".join([report.text, *_notes(ending, request, limit), *[request.note] * bool(request.note)])
+        notes = _notes(ending, request, limit, printed=report.text != _NO_OUTPUT)
+        if is_full:
+            notes.insert(0, f"[The disk with {path.parent} is full: what was printed may be lost. Free some space.]")
+        text = "\n".join([report.text, *notes, *[request.note] * bool(request.note)])
         return ToolResult(text, ok=ending.kind == "exited" and ending.returncode == 0)
 
     def _follow(self, session_id: int, path: Path, limit: int) -> None:
@@ -189,17 +195,36 @@ def _parse(arguments: Mapping[str, Any], workspace: Path) -> _Request:
 
 
 def _prepare(spill_dir: Path, max_bytes: int) -> tuple[Path, int]:
-    """The directory for the output file, and how many bytes it may get."""
+    """The directory for the output file, and how many bytes it may get. Raises OSError naming the last one tried."""
     try:
         make_private_dir(spill_dir)
-        if not os.access(spill_dir, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(spill_dir))
         prune_spills(spill_dir)
+        _try_writing(spill_dir)
     except OSError as error:
         # Without bash the agent could not even find out what is wrong with the disk.
         logger.warning("cannot use %s for output, taking the temp directory: %s", spill_dir, error)
-        spill_dir = Path(tempfile.gettempdir())
+        # Not tempfile.gettempdir(): where all is full it takes the workspace, or says that there is no such file.
+        spill_dir = Path(os.environ.get("TMPDIR") or "/tmp")
+        _try_writing(spill_dir)
     return spill_dir, min(max_bytes, max(MIN_OUTPUT_FILE_BYTES, shutil.disk_usage(spill_dir).free // 2))
+
+
+def _try_writing(directory: Path) -> None:
+    """Raises OSError, with `directory` as its file name, unless a file there takes some output."""
+    path: Path | None = None
+    try:
+        descriptor, path = create_spill_file(directory, "probe")
+        try:
+            left = _PROBE_BYTES
+            while left > 0:
+                left -= os.write(descriptor, b"\0" * left)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(directory)) from error
+    finally:
+        if path:
+            path.unlink(missing_ok=True)
 
 
 def _shell() -> str:
@@ -239,7 +264,7 @@ def _render(descriptor: int, path: Path) -> tuple[str, bool]:
     if size <= WHOLE_BYTES:
         text = terminal_text(_decoded(descriptor, 0, size)).rstrip("\n")
         if len(text) <= MAX_OUTPUT_CHARS:
-            return text if text.strip() else "(no output)", False
+            return text if text.strip() else _NO_OUTPUT, False
         head, tail, total = text[:HEAD_CHARS], text[-TAIL_CHARS:], f"{len(text):,} characters"
     else:
         head = terminal_text(_decoded(descriptor, 0, HEAD_BYTES))[:HEAD_CHARS]
@@ -260,11 +285,18 @@ def _decoded(descriptor: int, start: int, size: int) -> str:
     return b"".join(pieces).decode("utf-8", "replace")
 
 
-def _notes(ending: Ending, request: _Request, limit: int) -> list[str]:
+def _is_full(descriptor: int) -> bool:
+    """Whether the disk with the output has no room left, so that the command could not print."""
+    system = os.fstatvfs(descriptor)
+    return system.f_blocks > 0 and system.f_bavail == 0
+
+
+def _notes(ending: Ending, request: _Request, limit: int, *, printed: bool) -> list[str]:
     if ending.kind == "timed_out":
+        so_far = "above is what it had printed" if printed else "it had printed nothing"
         return [
-            f"[Timed out after {request.timeout_s} s: the command and its children were ended; above is what it had "
-            f"printed. Give a larger `timeout` (up to {MAX_TIMEOUT_S}), or start it in the background "
+            f"[Timed out after {request.timeout_s} s: the command and its children were ended; {so_far}. Give a "
+            f"larger `timeout` (up to {MAX_TIMEOUT_S}), or start it in the background "
             "(nohup COMMAND > run.log 2>&1 &) and look at its log.]"
         ]
     if ending.kind == "flooded":

@@ -25,7 +25,8 @@ def unified_diff(old: str | None, new: str, name: str) -> str:
     before, after = _lines(old or ""), _lines(new)
     if before == after:
         return ""
-    header = ["--- /dev/null" if old is None else f"--- a/{name}", f"+++ b/{name}"]
+    a, b = ("", "") if name.startswith("/") else ("a/", "b/")
+    header = ["--- /dev/null" if old is None else f"--- {a}{name}", f"+++ {b}{name}"]
     body = list(_hunks(before, after))
     if len(body) > MAX_DIFF_LINES:
         body = [*body[:MAX_DIFF_LINES], f"... {len(body) - MAX_DIFF_LINES:,} more lines of this diff are not shown"]

@@ -17,10 +17,11 @@ from functools import lru_cache
 from typing import Any
 
 from agent.protocol.tools import FREE, ApprovalContext, ApprovalNeed
-from agent.tools.sensitive_paths import home_directory, is_sensitive_path, names_sensitive_path
+from agent.tools.sensitive_paths import home_directory, is_sensitive_path
 from agent.tools.shell.always import always_rule
 from agent.tools.shell.danger import danger, feeds_download, is_fork_bomb, redirect_danger, rough_danger, rough_texts
 from agent.tools.shell.readonly import READS_CREDENTIALS, changes_execution, why_changing
+from agent.tools.shell.reasons import credentials_reason, whole_reason, writes_reason
 from agent.tools.shell.spelling import allow_text, command_text, spellings
 from agent.tools.shell.syntax import MAX_BYTES, Redirect, Script, join_path, read_script
 from agent.tools.shell.wrappers import Call, unwrap
@@ -101,8 +102,8 @@ def _analyse(command: str, directory: str | None, workspace: str | None, home: s
     changing: list[Call] = []
     besides: list[str] = []
     for call in found.calls:
-        if reason := _why_call_changes(call, home):
-            reasons.append(reason)
+        if found_reasons := _why_call_changes(call, home):
+            reasons += found_reasons
             changing.append(call)
     for script in found.scripts:
         _judge_script(script, workspace, reasons, besides)
@@ -113,10 +114,10 @@ def _analyse(command: str, directory: str | None, workspace: str | None, home: s
     texts = tuple(dict.fromkeys([*map(allow_text, changing), *besides]))
     known = [text for call in found.calls for text in spellings(call)]
     opaque = found.opaque is not None or any(script.hazard for script in found.scripts)
-    no_rule = opaque or dangerous or not reasons or READS_CREDENTIALS in reasons
+    no_rule = opaque or dangerous or not reasons or any(reason.startswith(READS_CREDENTIALS) for reason in reasons)
     return ShellVerdict(
         read_only=not reasons,
-        reason=reasons[0] if reasons else "",
+        reason=whole_reason(reasons),
         commands=tuple(dict.fromkeys(command_text(call) for call in found.calls if _is_own_command(call))),
         dangerous=dangerous,
         changing=texts,
@@ -156,14 +157,14 @@ def _is_own_command(call: Call) -> bool:
     return call.script is None or bool(call.powers) or call.program in {"eval", "su"}
 
 
-def _why_call_changes(call: Call, home: str) -> str | None:
-    names_secret = any(names_sensitive_path(word.text, call.outer.directories) for word in call.words)
-    if names_secret:
-        return READS_CREDENTIALS
+def _why_call_changes(call: Call, home: str) -> list[str]:
+    secrets = [credentials_reason(word.text, call.outer.directories) for word in call.words]
     if _is_own_command(call):
-        return why_changing(call, home)
-    harmful = next((name for name in call.settings if changes_execution(name)), None)
-    return call.unclear or (f"it sets {harmful}, which can change what a command does" if harmful else None)
+        reason = why_changing(call, home)
+    else:
+        harmful = next((name for name in call.settings if changes_execution(name)), None)
+        reason = call.unclear or (f"it sets {harmful}, which can change what a command does" if harmful else None)
+    return [found for found in (reason, *secrets) if found]
 
 
 def _judge_script(script: Script, workspace: str | None, reasons: list[str], besides: list[str]) -> None:
@@ -179,7 +180,7 @@ def _judge_script(script: Script, workspace: str | None, reasons: list[str], bes
     for redirect in script.redirects:
         if _only_reads(redirect):
             continue
-        reasons.append(f"it writes to {redirect.target.text[:80]}")
+        reasons.append(writes_reason(redirect.target.text))
         if not _is_plain_output(redirect, workspace):
             besides.append(f"{redirect.operator} {redirect.target.text}")
 
@@ -187,8 +188,8 @@ def _judge_script(script: Script, workspace: str | None, reasons: list[str], bes
 def _judge_mentions(script: Script, in_calls: set[str], reasons: list[str], besides: list[str]) -> None:
     """Credentials named outside of calls: after `<`, in a variable, in the words of a loop."""
     for word, directories in script.mentions:
-        if names_sensitive_path(word.text, directories):
-            reasons.append(READS_CREDENTIALS)
+        if reason := credentials_reason(word.text, directories):
+            reasons.append(reason)
             if word.text not in in_calls:
                 besides.append(word.text)
 

@@ -43,7 +43,7 @@ def render_item(console: Console, item: ApprovalItem, index: int, total: int) ->
 
 def prompt_hint(item: ApprovalItem) -> str:
     """The keys that answer, in one line."""
-    always = f" / [a]lways: {escaped(item.always_rule, False)}" if item.always_rule else ""
+    always = " / [a]lways" if item.always_rule else ""
     return f"[y]es / [n]o{always} / or type why not"
 
 
@@ -64,7 +64,8 @@ def parse_answer(text: str, item: ApprovalItem) -> ApprovalAnswer | None:
 
 
 def _facts(item: ApprovalItem) -> list[tuple[str, str]]:
-    facts = [("why", item.reason), ("not automatic because", item.block_reason or "")]
+    blocked = item.block_reason if item.block_reason != item.reason else None
+    facts = [("why", item.reason), ("not automatic because", blocked or "")]
     if item.estimated_cost_usd is not None:
         facts.append(("estimated cost", f"${item.estimated_cost_usd:.2f}"))
     if item.remaining_cap_usd is not None:

@@ -69,8 +69,7 @@ def _resumed(payload: ResumeComplete) -> list[str]:
 
 def _settings(payload: SettingsChanged) -> list[str]:
     approvals = "approves by itself (yolo)" if payload.yolo_mode else "asks before it acts"
-    lines = [f"Model {_one_line(payload.model_name)}; {approvals}."]
-    return [*lines, _one_line(payload.notice)] if payload.notice else lines
+    return [f"Model {_one_line(payload.model_name)}; {approvals}."]
 
 
 def plan_title(plan: Iterable[PlanItem]) -> str:

@@ -45,15 +45,15 @@ from agent.ui.markdown_stream import Block, MarkdownStream
 from agent.ui.notices import job_line, log_line, operation_lines, plan_sign, plan_title, terminated_text
 from agent.ui.sanitize import clip, visible
 from agent.ui.tool_lines import (
+    NO_OUTPUT,
     QUIET_TOOLS,
     Call,
     OpenCalls,
     call_summary,
     counted,
-    duration_text,
+    failure_summary,
     reason_lines,
     result_summary,
-    size_text,
 )
 
 ToolPayload = ToolCallStarted | ToolOutput | ToolLog | ToolStateChange | ApprovalRequired
@@ -176,12 +176,12 @@ class TerminalRenderer:
         tool, room = clip(payload.tool, 40), self._console.width
         about = f"  ({call_summary(call.tool, call.arguments, self._room(40))})" if call else ""
         if payload.success:
-            summary = f"{duration_text(payload.duration_s)}, {size_text(payload.output)}"
+            summary = result_summary(payload, room)
             self._one_line(("✓ ", "tool.ok"), (tool, "tool.name"), (f" {summary}{about}", "muted"))
             self._show_output(payload)
             return
         reasons, more = reason_lines(payload.display or payload.output, self._reason_limit)
-        summary = result_summary(payload, room * 4) if len(reasons) < 2 else duration_text(payload.duration_s)
+        summary = failure_summary(payload, reasons, room * 4)
         self._hanging(("✗ ", "tool.fail"), (tool, "tool.name"), (f" {summary}{about}", "tool.fail"))
         if len(reasons) > 1:
             self._indented([*reasons, *([f"… {counted(more, 'more line')}"] if more else [])], "tool.fail")
@@ -191,7 +191,7 @@ class TerminalRenderer:
             shown = visible(payload.display)
             limit = self._diff_lines if is_diff(shown) else self._output_lines
             self._print("tool", preview_text(shown, limit, self._console.width * 4), indent=2)
-        elif payload.tool in _TAIL_TOOLS and self._output_lines:
+        elif payload.tool in _TAIL_TOOLS and self._output_lines and payload.output.strip() != NO_OUTPUT:
             lines = [line.rstrip() for line in visible(payload.output).split("\n") if line.strip()]
             hidden = len(lines) - self._output_lines
             before = [f"… {counted(hidden, 'line')} before"] if hidden > 0 else []

@@ -13,8 +13,19 @@ from agent.ui.sanitize import clip, visible
 
 _BIG_BYTES = 10_000
 _SCANNED_CHARS = 100_000
+_CHANGES_FILES = frozenset({"write", "edit"})
+"""Tools whose reply has no size worth telling: their results say what changed instead."""
 _TRACEBACK = "Traceback (most recent call last)"
-_NOT_A_REASON = re.compile(r"\[exit code -?\d+\]|\(no output\)")
+NO_OUTPUT = "(no output)"
+"""What tools that printed nothing say to the model."""
+_ENDINGS = (
+    (re.compile(r"\[exit code (\S+): ended by (SIG\w+)[^\]]*\]"), r"exit code \1 (\2)"),
+    (re.compile(r"\[exit code (\S+)\]"), r"exit code \1"),
+    (re.compile(r"\[Timed out after (\d+ s)\b.*\]"), r"timed out after \1"),
+    (re.compile(r"\[Ended because it had printed more than ([\d,]+ bytes)\b.*\]"), r"ended after \1 of output"),
+)
+"""What `bash` says last of a command that failed, and how that is put into a line."""
+_ENDING_LINES = 3
 _LOOKS_LIKE_A_REASON = re.compile(
     r"\b(error|fatal|exception|denied|refused|not found|no such file|timed out)\b|\w(Error|Exception)\b", re.IGNORECASE
 )
@@ -75,24 +86,44 @@ _CALL_FORMATTERS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
 
 
 def result_summary(result: ToolOutput, width: int) -> str:
-    """`1.2s, 34 lines` for a success, `0.3s: what went wrong` for a failure; at most `width` columns."""
-    took = duration_text(result.duration_s)
-    if result.success:
-        return clip(f"{took}, {size_text(result.output)}", width)
-    lines, _ = reason_lines(result.display or result.output, 1)
-    return clip(f"{took}: {lines[0]}" if lines else f"{took}: failed", width)
+    """`1.2s, 34 lines` for a success, `0.3s: exit code 2: what went wrong` for a failure; at most `width` columns."""
+    if not result.success:
+        return failure_summary(result, reason_lines(result.display or result.output, 1)[0], width)
+    size = diff_stat(result.display or "") if result.tool in _CHANGES_FILES else size_text(result.output)
+    return clip(", ".join(filter(None, [duration_text(result.duration_s), size])), width)
+
+
+def failure_summary(result: ToolOutput, reasons: list[str], width: int) -> str:
+    """How long a failed call took, how it ended, and the first of `reasons` if it is the only one."""
+    ending = ending_text(result.display or result.output) or ("" if reasons else "failed")
+    said = [duration_text(result.duration_s), ending, reasons[0] if len(reasons) == 1 else ""]
+    return clip(": ".join(part for part in said if part), width)
+
+
+def ending_text(text: str) -> str:
+    """`exit code 3`, `exit code 137 (SIGKILL)`, `timed out after 5 s`: what a failed command's last lines say of it."""
+    lines = [line.strip() for line in visible(text[-_SCANNED_CHARS:]).split("\n") if line.strip()]
+    for line in reversed(lines[-_ENDING_LINES:]):
+        for pattern, words in _ENDINGS:
+            if match := pattern.fullmatch(line):
+                return match.expand(words)
+    return ""
+
+
+def _is_ending(line: str) -> bool:
+    return line == NO_OUTPUT or any(pattern.fullmatch(line) for pattern, _ in _ENDINGS)
 
 
 def reason_lines(text: str, limit: int) -> tuple[list[str], int]:
     """The lines of a failed tool's output that say why, at most `limit`, and how many follow them.
 
     They start at the exception of the last Python traceback, else at the first line that looks like an error, else at
-    the first line.
+    the first line. How the command ended is not among them: see `ending_text`.
     """
     if len(text) > _SCANNED_CHARS:
         text = f"{text[: _SCANNED_CHARS // 2]}\n…\n{text[-_SCANNED_CHARS // 2 :]}"
     lines = [line.rstrip() for line in visible(text).split("\n") if line.strip()]
-    reasons = [line for line in lines if not _NOT_A_REASON.fullmatch(line.strip())] or lines
+    reasons = [line for line in lines if not _is_ending(line.strip())]
     reasons = reasons[_reason_at(reasons) :]
     return reasons[:limit], max(len(reasons) - limit, 0)
 
@@ -124,11 +155,22 @@ def duration_text(seconds: float) -> str:
 def size_text(output: str) -> str:
     """`34 lines`, with the size in bytes where it is large."""
     text = output.rstrip("\n")
-    if not text:
+    if not text or text == NO_OUTPUT:
         return "no output"
     lines = counted(text.count("\n") + 1, "line")
     size_bytes = len(text.encode("utf-8", "replace"))
     return f"{lines}, {_bytes_text(size_bytes)}" if size_bytes >= _BIG_BYTES else lines
+
+
+def diff_stat(diff: str) -> str:
+    """`+3 −1`: how many lines a unified diff adds and removes; empty for any other text."""
+    _, at, body = f"\n{diff}".partition("\n@@ ")
+    if not at:
+        return ""
+    lines = body.split("\n")[1:]  # what is first is the rest of the hunk's header
+    added, removed = (sum(line.startswith(mark) for line in lines) for mark in "+-")
+    is_cut = body.rpartition("\n")[2].startswith("... ")
+    return f"{'at least ' * is_cut}+{added} −{removed}"
 
 
 def counted(number: int, noun: str) -> str:

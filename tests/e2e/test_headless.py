@@ -314,6 +314,8 @@ def test_a_denied_command_is_not_run(env: dict[str, str], tmp_path: Path, work: 
         (["--sandbox-tools", "-m", "replay/demo", "hi"], "not available yet"),
         (["-p"], "prompt is empty"),
         (["", "  "], "empty"),
+        (["config"], "ml-intern config show"),
+        (["config", "shw"], "ml-intern config show"),
     ],
 )
 def test_usage_errors_go_to_stderr_with_code_2(env: dict[str, str], work: Path, args: list[str], said: str) -> None:
@@ -412,6 +414,55 @@ def test_invalid_utf8_is_replaced_and_said(env: dict[str, str], openai_server: F
     assert done.exit_code == 0
     assert "not valid UTF-8" in done.stderr
     assert openai_server.chat_requests[0]["messages"][-1]["content"] == "caf\ufffd \ufffd"
+
+
+def test_endless_input_is_refused(env: dict[str, str], tmp_path: Path, work: Path) -> None:
+    command = ["bash", "-c", 'yes | ml-intern -m "$0" hi']
+    done = run_headless([script(tmp_path, {"text": "no"})], env=env, cwd=work, command=command)
+    assert done.exit_code == 2
+    assert "more than 10 MB" in done.stderr
+
+
+@pytest.mark.parametrize(("redirect", "code"), [(">&-", 0), ("2>&-", 0), (">/dev/full", 1), ("2>/dev/full", 0)])
+def test_closed_and_full_streams_are_no_traceback(
+    env: dict[str, str], tmp_path: Path, work: Path, redirect: str, code: int
+) -> None:
+    command = ["bash", "-c", f'ml-intern -m "$0" hi {redirect}']
+    done = run_headless([script(tmp_path, {"text": "ok"})], env=env, cwd=work, command=command)
+    assert done.exit_code == code
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert done.stdout == ("ok\n" if redirect.startswith("2") else "")
+
+
+def test_a_directory_that_is_gone_is_said(env: dict[str, str], tmp_path: Path, work: Path) -> None:
+    command = ["bash", "-c", 'cd "$(mktemp -d -p .)" && rmdir "$PWD" && ml-intern -m replay/demo hi']
+    done = run_headless([], env=env, cwd=work, command=command)
+    assert done.exit_code == 2
+    assert "current directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_session_that_cannot_be_saved_is_said(env: dict[str, str], tmp_path: Path, work: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("in the way")
+    model = script(tmp_path, bash("echo hi"), {"text": "ok"})
+    done = run_headless(["-m", model, "hi"], env=env | {"XDG_STATE_HOME": str(blocked)}, cwd=work)
+    assert (done.exit_code, done.stdout) == (0, "ok\n"), done.stderr
+    assert "not being saved" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_rule_and_a_misspelt_variable_are_said(env: dict[str, str], tmp_path: Path, work: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"permissions": {"deny": ["wirte(**)"]}}))
+    done = run_headless(["--config", str(config), "hi"], env=env, cwd=work)
+    assert done.exit_code == 2
+    assert "did you mean 'write'" in done.stderr
+    model = script(tmp_path, {"text": "ok"})
+    done = run_headless(["-m", model, "hi"], env=env | {"ML_INTERN_MAX_ITERATION": "3"}, cwd=work)
+    assert done.exit_code == 0
+    assert "ML_INTERN_MAX_ITERATIONS" in done.stderr
 
 
 def test_answers_cannot_play_with_the_terminal_or_the_markup(env: dict[str, str], tmp_path: Path, work: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_no_with_reasons_reaches_the_model_verbatim(talk: Talk, openai_server:
 def test_always_is_asked_once(talk: Talk, work: Path) -> None:
     terminal = talk(bash("git init -q ."), bash("git init -q sub"), {"text": "Finished."})
     ask(terminal, "go")
-    terminal.wait_for(r"\[a\]lways: bash\(git init")
+    terminal.wait_for(r"always would add the rule: bash\(git init[^\n]*\n[\s\S]*\[a\]lways /")
     ask(terminal, "a")
     terminal.wait_for("Finished.")
     assert (work / "sub" / ".git").is_dir()
@@ -136,6 +136,20 @@ def test_ctrl_c_twice_during_a_turn_leaves(talk: Talk, work: Path) -> None:
     terminal.key("ctrl-c")
     assert terminal.exit_code() == 0
     terminal.assert_no_children()
+
+
+def test_what_is_typed_before_an_approval_does_not_answer_it(talk: Talk, work: Path) -> None:
+    wait = "until [ -e typed ]; do grep -c x /dev/null; done; ls"  # reads until the test has typed
+    terminal = talk(bash(wait), bash("touch made"), {"text": "Fine."})
+    ask(terminal, "go")
+    terminal.wait_for("until [ -e typed")
+    ask(terminal, "y")
+    ask(terminal, "y")
+    (work / "typed").touch()
+    terminal.wait_for(r"\[y\]es / \[n\]o")
+    ask(terminal, "no thanks")
+    terminal.wait_for("Fine.")
+    assert not (work / "made").exists()
 
 
 def test_ctrl_c_twice_at_the_prompt_leaves_once_does_not(talk: Talk) -> None:
@@ -187,13 +201,15 @@ def test_slash_commands(talk: Talk) -> None:
     ask(terminal, "/compact")
     terminal.wait_for(r"(?i)compact|shorten")
     ask(terminal, "/yolo on")
-    terminal.wait_for("Automatic approval is on")
+    terminal.wait_for(r"approves by\s+itself")
     ask(terminal, "/status")
     terminal.wait_for(r"Approval: automatic")
     ask(terminal, "/model gpt-5")
     terminal.wait_for("openai/gpt-5")
+    ask(terminal, "/undo 5")
+    terminal.wait_for("/undo takes no argument")
     ask(terminal, "/model ollama/qwen3")
-    terminal.wait_for(r"Now: .*ollama/qwen3")
+    terminal.wait_for("Model ollama/qwen3")
     ask(terminal, "/new")
     terminal.wait_for(r"(?i)new conversation|new session")
     ask(terminal, "/quit")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agent.cli.commands.registry import command
-from agent.llm.params import UnknownModelError, describe_route, missing_credentials, resolve_route
+from agent.llm.params import UnknownModelError, describe_provider, describe_route, missing_credentials, resolve_route
 from agent.llm.suggestions import SUGGESTED_MODELS
 from agent.protocol.operations import OpType
 
@@ -20,7 +20,7 @@ async def model(app: App, argument: str) -> None:
         app.say(f"  Now: {describe_route(resolve_route(app.status.model_name), app.environ)}")
         for suggestion in SUGGESTED_MODELS:
             missing = missing_credentials(resolve_route(suggestion.id), app.environ, app.hf_token)
-            app.say(f"  {'no key ' if missing else '       '}{suggestion.id}  {suggestion.label}")
+            app.say(f"  {'no key' if missing else '':<7}{suggestion.id:<46}{suggestion.label}")
         app.say("  Any other id works too, e.g. ollama/<name> for a local model.")
         return
     try:
@@ -32,7 +32,6 @@ async def model(app: App, argument: str) -> None:
         app.complain(problem)
         return
     await app.operate(OpType.CONFIGURE, {"model_name": argument})
-    app.say(f"  Now: {describe_route(route, app.environ)}")
 
 
 @command("yolo", "[on|off]")
@@ -44,9 +43,7 @@ async def yolo(app: App, argument: str) -> None:
     on = argument == "on" if argument else not app.status.yolo_mode
     await app.operate(OpType.CONFIGURE, {"yolo_mode": on})
     if on:
-        app.say("  Automatic approval is on. Catastrophic commands, scheduled jobs and your own 'ask' rules still ask.")
-    else:
-        app.say("  Automatic approval is off.")
+        app.say("  Catastrophic commands, scheduled jobs and your own 'ask' rules still ask.")
 
 
 @command("status")
@@ -55,7 +52,7 @@ async def status(app: App, _argument: str) -> None:
     s = app.status
     cost = f"${s.cost_usd:.4f}" + ("" if s.cost_known else " and calls of unknown price")
     app.say(
-        f"  Model:    {describe_route(resolve_route(s.model_name), app.environ)}\n"
+        f"  Model:    {s.model_name} via {describe_provider(resolve_route(s.model_name), app.environ)}\n"
         f"  Session:  {s.session_id}\n"
         f"  Approval: {'automatic (yolo)' if s.yolo_mode else 'ask'}\n"
         f"  Turns:    {s.turns}, {s.model_calls} model calls, {s.history_size} messages in context\n"

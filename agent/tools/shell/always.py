@@ -10,7 +10,7 @@ from agent.tools.shell.git import split_git
 from agent.tools.shell.words import Word, names
 from agent.tools.shell.wrappers import SHELLS, Call
 
-_UNWISE = SHELLS | names(
+UNWISE = SHELLS | names(
     """rm rmdir unlink shred dd mv cp ln install tee truncate sudo doas su eval exec source . xargs find fd env export
     declare unset trap alias chmod chown chgrp kill pkill killall curl wget ssh scp rsync sftp nc socat telnet crontab
     at mount umount sed awk gawk mawk docker podman kubectl systemctl service parallel watch osascript open"""
@@ -56,7 +56,7 @@ def _start(call: Call) -> tuple[str, ...] | None:
 def _start_of(words: Sequence[Word]) -> tuple[str, ...] | None:
     texts = [word.text if word.known and not word.glob else "" for word in words]
     program = texts[0] if texts else ""
-    if program in _UNWISE or program.startswith("-") or not _PLAIN.fullmatch(program):
+    if program in UNWISE or program.startswith("-") or not _PLAIN.fullmatch(program):
         return None
     if _INTERPRETER.fullmatch(program.rsplit("/", 1)[-1]):
         return _script_start(texts)

@@ -6,6 +6,8 @@ import re
 
 from agent.tools.shell.words import Word, names
 
+SUB_COMMAND = "the sub-command "
+
 _LOOKS = names(
     """status log diff show blame annotate ls-files ls-tree rev-parse rev-list describe shortlog cat-file merge-base
     name-rev for-each-ref show-ref show-branch grep diff-tree diff-index diff-files whatchanged count-objects
@@ -61,7 +63,7 @@ def git_changes(words: tuple[Word, ...]) -> str | None:
     if name in _LOOKS:
         return None
     texts = [word.text for word in arguments]
-    return None if _lists(name, texts) else f"the sub-command {name}"
+    return None if _lists(name, texts) else f"{SUB_COMMAND}{name}"
 
 
 def _lists(name: str, texts: list[str]) -> bool:

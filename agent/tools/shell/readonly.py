@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.tools.sensitive_paths import holds_secrets
-from agent.tools.shell.git import git_changes
+from agent.tools.shell.git import SUB_COMMAND, git_changes
 from agent.tools.shell.syntax import join_path
 from agent.tools.shell.words import Word, names
 from agent.tools.shell.wrappers import Call
@@ -137,7 +137,7 @@ def _sub_commands(*allowed: str) -> _Check:
     def check(words: _Words) -> str | None:
         texts = tuple(word.text for word in words)
         if not any(texts[: len(start)] == start for start in known):
-            return f"the sub-command {' '.join(texts[:2])}".rstrip()
+            return f"{SUB_COMMAND}{' '.join(texts[:2])}" if texts else "no sub-command"
         return _Options(long=("--log", "--report", "--output-file", "--python", "--config-file"))(words)
 
     return check
@@ -248,7 +248,7 @@ def why_changing(call: Call, home: str) -> str | None:
     """Why a call is not taken for one that only looks; None if it only looks."""
     name = call.program
     if call.powers:
-        return f"it runs `{call.powers[0]}`"
+        return f"`{' '.join(filter(None, [*call.powers, name]))}` may change something"
     if call.unclear:
         return call.unclear
     if not name:
@@ -298,6 +298,8 @@ def _first_word(words: _Words) -> str:
 def _refused(name: str, words: _Words) -> str | None:
     check = _STRICT.get(name)
     found = check(words) if check else None
+    if found and found.startswith(SUB_COMMAND):
+        return f"`{name} {found.removeprefix(SUB_COMMAND)}` may change something"
     return f"`{name}` with {found} may change something" if found else None
 
 

@@ -575,8 +575,16 @@ def test_retry_after(status: int, headers: dict[str, str], message: str, expecte
         assert retry_delay_s(failure, 2, no_jitter) is None
 
 
-def test_a_very_long_wait_is_capped() -> None:
-    failure = failure_of(ProviderError("x", 429, {"Retry-After": "86400"}))
+@pytest.mark.parametrize(("asked", "said"), [("86400", "wait 24 h"), ("301", "wait 5.1 min"), ("200000", "2.4 days")])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_very_long_wait_is_left_to_the_person(status: int, asked: str, said: str) -> None:
+    failure = failure_of(ProviderError("x", status, {"Retry-After": asked}))
+    assert retry_delay_s(failure, 0, no_jitter) is None
+    assert said in failure.user_text
+
+
+def test_the_longest_wait_is_still_waited() -> None:
+    failure = failure_of(ProviderError("x", 429, {"Retry-After": "300"}))
     assert retry_delay_s(failure, 0, no_jitter) == 300
 
 

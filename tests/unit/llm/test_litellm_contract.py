@@ -16,6 +16,8 @@ from agent.llm.failures import FailureKind, LLMFailure, classify
 from agent.llm.litellm_backend import load
 from agent.llm.params import _resolve_llm_params, resolve_route
 from agent.llm.providers import PROVIDERS, RouteKind
+from tests.fakes import reply
+from tests.fakes.anthropic_server import FakeAnthropic
 from tests.fakes.http_base import Exchange, HttpFake
 
 pytestmark = pytest.mark.xdist_group("litellm")
@@ -168,6 +170,58 @@ async def test_nothing_listening(monkeypatch: pytest.MonkeyPatch) -> None:
             failure = of(await call(model_id), model_id)
             assert failure.kind is K.LOCAL_REFUSED
             assert url in failure.user_text
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (reply.auth_error(), ": invalid x-api-key."),
+        (reply.forbidden('it\'s "not" for you – no'), ': it\'s "not" for you – no.'),
+        (reply.model_not_found("claude-x"), ": model: claude-x."),
+        (reply.overloaded(), "is overloaded: Overloaded."),
+        (reply.server_error(500), "is failing at the moment: The server had an error"),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_anthropic_says_is_read_without_its_wrapping(
+    answer: reply.Reply, words: str, stream: bool, anthropic_server: FakeAnthropic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-x")
+    monkeypatch.setenv("ANTHROPIC_API_BASE", anthropic_server.url)
+    anthropic_server.script(answer)
+    text = of(await call("anthropic/claude-opus-4-8", stream=stream), "anthropic/claude-opus-4-8").user_text
+    assert words in text
+    assert "b'" not in text
+    assert "{" not in text
+    assert "network" not in text
+
+
+@pytest.mark.parametrize("url", ["notaurl", "htp://x.example/v1", "http://x.example:abc/v1"])
+@pytest.mark.parametrize(
+    ("model_id", "name"), [("openai/gpt-5.5", "OPENAI_BASE_URL"), ("anthropic/claude-opus-4-8", "ANTHROPIC_BASE_URL")]
+)
+async def test_an_address_that_is_none(model_id: str, name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-x")
+    monkeypatch.setenv(name, url)
+    failure = of(await call(model_id), model_id)
+    assert failure.kind is K.BAD_REQUEST, failure
+    assert f"Set {name} to" in failure.user_text
+
+
+@pytest.mark.parametrize(
+    ("model_id", "key"), [("openai/gpt-5.5", "OPENAI_API_KEY"), ("anthropic/claude-opus-4-8", "ANTHROPIC_API_KEY")]
+)
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "http://u:secretpw@127.0.0.1:{}"])
+async def test_a_proxy_that_is_not_there(model_id: str, key: str, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(key, "sk-x")
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HTTPS_PROXY", form.format(holder.getsockname()[1]))
+        failure = of(await call(model_id), model_id)
+    assert failure.kind is K.BAD_REQUEST, failure
+    assert "Correct HTTPS_PROXY" in failure.user_text
+    assert "secretpw" not in failure.user_text + failure.detail
 
 
 @pytest.mark.parametrize(

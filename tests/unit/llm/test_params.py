@@ -179,6 +179,22 @@ def test_a_missing_key_is_reported_with_both_ways_out(model_id: str, parts: list
     assert all(part in problem for part in parts), problem
 
 
+@pytest.mark.parametrize(
+    "model_id",
+    ["anthropic/claude", "anthropic/nonsense", "openai/nonsense", "openai/ft:gpt-4o:my-org::id", "bedrock/anthropic.x"],
+)
+def test_a_made_up_model_has_no_counterpart_at_the_router(model_id: str) -> None:
+    problem = missing_credentials(resolve_route(model_id), {}, None) or ""
+    assert "KEY" in problem
+    assert "huggingface/" not in problem
+
+
+def test_a_dated_model_has_its_plain_name_at_the_router() -> None:
+    for model_id in ("bedrock/us.anthropic.claude-3-7-sonnet-20250219-v1:0", "anthropic/claude-3-7-sonnet-latest"):
+        problem = missing_credentials(resolve_route(model_id), {}, None) or ""
+        assert "huggingface/anthropic/claude-3.7-sonnet:fal-ai" in problem
+
+
 def test_a_proxy_without_address_is_incomplete() -> None:
     """litellm would send the proxy's key to api.openai.com."""
     route = resolve_route("litellm_proxy/m")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from agent.llm.calls import CallHooks, CallRequest, complete
 from agent.llm.client import LLMClient
-from agent.llm.failures import ProviderError
+from agent.llm.failures import LLMCallError, ProviderError
 from agent.llm.stream import Assembler, LLMResult
 
 USER = {"role": "user", "content": "go"}
@@ -107,3 +108,57 @@ async def test_a_bad_line_is_named(tmp_path: Path) -> None:
 async def test_a_missing_script_names_the_bundled_ones() -> None:
     with pytest.raises(ProviderError, match="replay/demo"):
         await ask(LLMClient(), "no-such-script")
+
+
+async def test_a_missing_script_is_said_once() -> None:
+    call = complete(LLMClient(), CallRequest("replay/nope", (USER,)), CallHooks(on_text=_ignore, on_notice=_ignore))
+    with pytest.raises(LLMCallError) as raised:
+        await call
+    text = str(raised.value)
+    assert text.startswith("There is no replay script 'nope'")
+    assert text.count("nope") == 1
+    assert text.endswith(".")
+
+
+async def _ignore(text: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"text": 5}', "text must be"),
+        ('{"text": ["a", 5]}', "text must be"),
+        ('{"thinking": []}', "thinking must be"),
+        ('{"tool_calls": {}}', "tool_calls must be"),
+        ('{"tool_calls": ["bash"]}', "tool_calls must be"),
+        ('{"tool_calls": [{"arguments": {}}]}', "tool_calls: each needs a name"),
+        ('{"tool_calls": [{"name": 1}]}', "tool_calls: name must be"),
+        ('{"tool_calls": [{"name": "x", "arguments": []}]}', "tool_calls: arguments must be"),
+        ('{"usage": 1}', "usage must be"),
+        ('{"finish_reason": 1}', "finish_reason must be"),
+        ('{"delay_s": "soon"}', "delay_s must be"),
+        ('{"delay_s": -1}', "delay_s must be"),
+        ('{"capture": {"a": "("}}', "capture must be"),
+        ('{"capture": {"a": "no group"}}', "capture must be"),
+        ('{"capture": {"a": 1}}', "capture must be"),
+        ('{"otherwise": 1}', "otherwise must be"),
+        ('{"error": "x"}', "error must be"),
+        ('{"error": {"status": "x"}}', "error: status must be"),
+        ('{"error": {"after_chunks": "x"}}', "error: after_chunks must be"),
+        ('{"error": {"headers": []}}', "error: headers must be"),
+        ('{"restart": 1}', "restart must be"),
+    ],
+)
+async def test_a_field_of_the_wrong_type_is_named(tmp_path: Path, line: str, problem: str) -> None:
+    path = script(tmp_path, "{}", line)
+    with pytest.raises(ProviderError) as raised:
+        await ask(LLMClient(), path)
+    assert str(raised.value).startswith(f"{path}: line 2: {problem}")
+
+
+async def test_a_script_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "script.jsonl"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ProviderError, match=r"script\.jsonl: cannot be read"):
+        await ask(LLMClient(), path)

@@ -127,7 +127,7 @@ def test_malformed_ids(model_id: str) -> None:
     with pytest.raises(UnknownModelError) as caught:
         resolve_route(model_id)
     text = str(caught.value)
-    assert text.isprintable()
+    assert all(line.isprintable() for line in text.split("\n"))
     assert len(text) < 1_000
     assert not is_valid_model_id(model_id)
 
@@ -173,6 +173,19 @@ def test_an_unknown_head_is_an_error_that_lists_the_known_ones(model_id: str, ex
     text = str(caught.value)
     assert expected in text
     assert all(f"{prefix}/" in text for prefix in known_prefixes())
+
+
+@pytest.mark.parametrize(("model_id", "expected"), [*SLIPS, ("nope", "'nope'"), ("a/b/c", "'a/b/c'")])
+def test_the_list_of_prefixes_has_a_line_of_its_own_after_the_near_match(model_id: str, expected: str) -> None:
+    with pytest.raises(UnknownModelError) as caught:
+        resolve_route(model_id)
+    first, second = str(caught.value).split("\n")
+    assert expected in first
+    assert len(first) < 200
+    assert second.startswith("Known prefixes: ")
+    assert len(second) < 450
+    if "Did you mean" in first:
+        assert first.startswith(f"Did you mean {expected}?")
 
 
 def test_every_slip_has_a_way_to_the_router_anyway() -> None:
@@ -234,7 +247,7 @@ def test_any_text_gives_a_clean_route_or_the_one_error(text: str) -> None:
     try:
         route = resolve_route(text)
     except UnknownModelError as error:
-        assert str(error).isprintable()
+        assert all(line.isprintable() for line in str(error).split("\n"))
         return
     values = (route.model_id, route.litellm_model, route.name, route.tag or "-")
     assert not any(char.isspace() for value in values for char in value)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
+import subprocess
+import sys
 import time
 import tracemalloc
 from pathlib import Path
@@ -223,6 +226,60 @@ async def test_unusable_spill_dir_does_not_take_bash_away(session: FakeSession, 
     assert (await run(session, "echo hello")).output == "hello"
 
 
+async def test_unusable_places_for_output_are_told(
+    session: FakeSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocker = tmp_path / "blocker"
+    blocker.write_text("")
+    session.spill_dir = blocker / "spill"
+    monkeypatch.setenv("TMPDIR", str(blocker))
+    result = await run(session, "touch ran")
+    assert not result.ok
+    assert f"keep the command's output in {blocker}: a part of the path is a file" in result.output
+    assert not (session.workspace / "ran").exists()
+
+
+ON_SMALL_DISK = """
+import asyncio, sys
+from pathlib import Path
+from agent.protocol.tools import never_asks
+from agent.tools.bash_tool import bash_spec
+from tests.unit.tools.conftest import FakeSession
+
+root = Path(sys.argv[1])
+session = FakeSession(workspace=root, spill_dir=root / "disk" / "spill")
+print(asyncio.run(session.call(bash_spec(never_asks), command=sys.argv[2])).output[-300:])
+"""
+
+
+def on_small_disk(root: Path, tmpdir: Path, command: str, *, full: bool) -> str:
+    """What `bash` says where the output goes to a disk of 64 kB, full already or not."""
+    disk = root / "disk"
+    disk.mkdir()
+    fill = f"head -c 1000000 /dev/zero > {disk}/filler 2> /dev/null;" if full else ""
+    script = f'mount -t tmpfs -o size=64k none {disk} && {{ {fill} exec "$@"; }}'
+    argv = ["unshare", "-rm", "sh", "-c", script, "sh", sys.executable, "-c", ON_SMALL_DISK, str(root), command]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, "TMPDIR": str(tmpdir)}
+    )
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("needs user namespaces")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rstrip("\n")
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
+def test_a_full_disk_is_named_or_avoided(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    assert on_small_disk(tmp_path / "a", tmp_path, "echo hello", full=True) == "hello"
+    neither = on_small_disk(tmp_path / "b", tmp_path / "b" / "disk", "echo hello", full=True)
+    assert neither.startswith(f"Cannot keep the command's output in {tmp_path}/b/disk: the disk is full")
+    filled = on_small_disk(tmp_path / "c", tmp_path, "head -c 1000000 /dev/zero | tr '\\0' x; exit 3", full=False)
+    assert "is full: what was printed may be lost" in filled
+    assert filled.endswith("[exit code 3]")
+
+
 async def test_truncating_stderr_leaves_no_hole(session: FakeSession) -> None:
     output = (await run(session, "echo before; echo err > /dev/stderr; echo after")).output
     assert output == "err\nafter"
@@ -273,8 +330,16 @@ async def test_timeout_keeps_partial_output_and_ends_children(session: FakeSessi
     assert not result.ok
     assert result.output.startswith("partial\n")
     assert "Timed out after 1 s" in result.output
+    assert "above is what it had printed" in result.output
     assert "nohup" in result.output
     assert not is_alive(pid_in(session.workspace / "pid"))
+
+
+async def test_timeout_without_output(session: FakeSession) -> None:
+    output = (await run(session, "sleep 60", timeout=1)).output
+    assert output.startswith("(no output)\n[Timed out after 1 s")
+    assert "it had printed nothing" in output
+    assert "above" not in output
 
 
 async def test_timeout_ends_what_ignores_term(session: FakeSession) -> None:

@@ -25,6 +25,11 @@ def test_a_new_file() -> None:
     assert unified_diff(None, "a\nb\n", "x").splitlines() == ["--- /dev/null", "+++ b/x", "@@ -0,0 +1,2 @@", "+a", "+b"]
 
 
+def test_absolute_paths_have_no_doubled_slash() -> None:
+    assert unified_diff("a\n", "b\n", "/tmp/x").splitlines()[:2] == ["--- /tmp/x", "+++ /tmp/x"]
+    assert unified_diff(None, "b\n", "/tmp/x").splitlines()[:2] == ["--- /dev/null", "+++ /tmp/x"]
+
+
 def test_a_missing_line_end_shows() -> None:
     assert unified_diff("a", "a\n", "x").splitlines()[2:] == ["@@ -1 +1 @@", "-a", "\\ No newline at end of file", "+a"]
 

@@ -46,7 +46,7 @@ def test_answers(text: str, expected: ApprovalAnswer | None) -> None:
 def test_always_is_only_for_offered_rules() -> None:
     assert parse_answer("a", WITHOUT_RULE) is None
     assert prompt_hint(WITHOUT_RULE) == "[y]es / [n]o / or type why not"
-    assert prompt_hint(WITH_RULE) == "[y]es / [n]o / [a]lways: bash(git commit *) / or type why not"
+    assert prompt_hint(WITH_RULE) == "[y]es / [n]o / [a]lways / or type why not"
 
 
 def test_a_command_is_shown_whole_with_the_rule() -> None:
@@ -86,6 +86,13 @@ def test_other_arguments_are_json_and_scripts_are_lines() -> None:
         "not automatic because: over the cap\nestimated cost: $1.50\nleft of the cap: $0.25\n"
         '\n  {\n    "flavor": "a10g"\n  }\n  script:\n  import x\n  x.run()\n\n'
     )
+
+
+def test_the_same_reason_is_told_once() -> None:
+    item = ApprovalItem("bash", {"command": "x"}, "1", "`x` may change something", block_reason="over the cap")
+    assert "why: `x` may change something\nnot automatic because: over the cap\n" in panel(item)
+    again = ApprovalItem("bash", {"command": "x"}, "1", "it runs `sudo`", block_reason="it runs `sudo`")
+    assert panel(again).startswith("\nApproval: bash\nwhy: it runs `sudo`\n\n")
 
 
 def test_hidden_characters_are_shown() -> None:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -50,6 +54,28 @@ def test_a_full_disk_is_kept_for_the_caller() -> None:
     sink.write_line("x")
     assert isinstance(sink.failure, OSError)
     assert not sink.broken_pipe
+
+
+def test_no_stream_counts_as_failed() -> None:
+    sink = TextSink(None)
+    sink.write_line("x")
+    assert isinstance(sink.failure, OSError)
+    assert not sink.broken_pipe
+    assert not sink.isatty()
+    with pytest.raises(OSError, match="closed"):
+        sink.fileno()
+
+
+WRITER = "import sys; from agent.ui.streams import TextSink; s = TextSink(sys.stdout); s.write_line('x'); "
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(("redirect", "failure"), [("> /dev/full", errno.ENOSPC), (">&-", errno.EBADF)])
+def test_python_ends_calmly_after_a_failed_write(redirect: str, failure: int) -> None:
+    program = f"{WRITER} sys.stderr.write(str(s.failure.errno))"
+    command = ["sh", "-c", f'exec "$0" -c "$1" {redirect}', sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (0, str(failure))
 
 
 def test_a_closed_stream_is_silent() -> None:

@@ -117,6 +117,11 @@ def test_the_final_response_is_shown_once() -> None:
     assert play(e.TurnComplete(1, "yes")) == "yes\n"
 
 
+def test_no_output_is_said_once() -> None:
+    assert play(e.ToolOutput("bash", "1", "(no output)", True)) == "✓ bash 0.0s, no output\n"
+    assert play(e.ToolOutput("bash", "1", "(no output)\n[exit code 3]", False)) == "✗ bash 0.0s: exit code 3\n"
+
+
 def test_tool_lines() -> None:
     shown = play(
         e.Processing(),
@@ -143,7 +148,7 @@ def test_tool_lines() -> None:
         "▸ read  b.py\n"
         "✓ read 0.0s, 1 line  (a.py)\n"
         "✗ read 0.0s: No such file: b.py  (b.py)\n"
-        "✗ bash 3.0s\n"
+        "✗ bash 3.0s: exit code 2\n"
         "  error: one\n  two\n  three\n"
         "  Retrying\n"
         "  hf_jobs running: https://hf.co/jobs/1\n"

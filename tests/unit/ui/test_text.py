@@ -93,7 +93,7 @@ def test_refused_and_failed_calls_show_why() -> None:
         'needs approval: hf_jobs  {"n": 1} (scheduled jobs need a person)',
         '✗ hf_jobs 0.0s: The person did not approve this call.  ({"n": 1})',
         "▸ bash  python train.py",
-        "✗ bash 0.3s: ValueError: bad",
+        "✗ bash 0.3s: exit code 1: ValueError: bad",
     ]
 
 

@@ -62,11 +62,40 @@ def test_result_summary() -> None:
     assert result_summary(output("x" * 200_000, duration_s=0.3), 80) == "0.3s, 1 line, 200.0 kB"
     assert (
         result_summary(output("\n\nls: cannot access 'x'\n[exit code 2]", ok=False), 80)
-        == "1.2s: ls: cannot access 'x'"
+        == "1.2s: exit code 2: ls: cannot access 'x'"
     )
-    assert result_summary(output("(no output)\n[exit code 2]", ok=False), 80) == "1.2s: (no output)"
+    assert result_summary(output("(no output)\n[exit code 2]", ok=False), 80) == "1.2s: exit code 2"
     assert result_summary(output("", ok=False), 80) == "1.2s: failed"
     assert len(result_summary(output("e" * 200_000, ok=False), 80)) == 80
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/w\n[exit code 137: ended by SIGKILL, often for want of memory]", "exit code 137 (SIGKILL): /w"),
+        ("(no output)\n[exit code 139: ended by SIGSEGV]", "exit code 139 (SIGSEGV)"),
+        ("(no output)\n[exit code 1]\n[timeout lowered from 9 to 8]", "exit code 1: [timeout lowered from 9 to 8]"),
+        ("a\n[Timed out after 5 s: ended; above is what it had printed.]", "timed out after 5 s: a"),
+        ("(no output)\n[Timed out after 5 s: ended; it had printed nothing.]", "timed out after 5 s"),
+        ("y\n[Ended because it had printed more than 5,000 bytes. Filter it.]", "ended after 5,000 bytes of output: y"),
+        ("(no output)", "failed"),
+    ],
+)
+def test_how_a_command_ended_is_always_told(text: str, expected: str) -> None:
+    assert result_summary(output(text, ok=False), 80) == f"1.2s: {expected}"
+
+
+def test_no_output_is_not_a_line() -> None:
+    assert result_summary(output("(no output)"), 80) == "1.2s, no output"
+
+
+@pytest.mark.parametrize("tool", ["write", "edit"])
+def test_a_change_tells_what_changed_not_the_size_of_the_reply(tool: str) -> None:
+    diff = "--- a/x\n+++ b/x\n@@ -1,2 +1,3 @@\n-- a\n+++ b\n+c\n d\n@@ -9 +10 @@\n-x"
+    assert result_summary(ToolOutput(tool, "1", "Done.", True, diff, 0.1), 80) == "0.1s, +2 −2"
+    cut = f"{diff}\n... 9 more lines of this diff are not shown"
+    assert result_summary(ToolOutput(tool, "1", "Done.", True, cut, 0.1), 80) == "0.1s, at least +2 −2"
+    assert result_summary(ToolOutput(tool, "1", "Nothing to change.", True, None, 0.1), 80) == "0.1s"
 
 
 def test_reasons_start_where_it_went_wrong() -> None:
