@@ -49,8 +49,6 @@ class Provider:
     effort: tuple[EffortStyle, ...] = PLAIN_STYLES
     replays_thinking: bool = False
     """Whether earlier thinking must be sent back; other providers ignore it or answer 400."""
-    cache_policy: str = "none"
-    """Who is told what to cache: `anthropic`, `anthropic_models` (only those), `router`, or `none`."""
     start_hint: str = ""
     """Local servers: the command that starts one; `{model}` stands for the model's name."""
     model_hint: str = ""

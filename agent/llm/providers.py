@@ -65,7 +65,6 @@ def _keyed(
     required: tuple[str, ...] = (),
     router: str = "",
     effort: tuple[EffortStyle, ...] = PLAIN_STYLES,
-    cache: str = "none",
 ) -> Provider:
     """A provider behind litellm with a plain API key; its variables follow litellm's habit unless named."""
     return Provider(
@@ -80,7 +79,6 @@ def _keyed(
         billing_url=billing or keys,
         router_form=router,
         effort=effort,
-        cache_policy=cache,
     )
 
 
@@ -139,7 +137,6 @@ _DIRECT = (
         matches=r".*(?:claude|anthropic\.).*",
         effort=CLAUDE_STYLES,
         replays_thinking=True,
-        cache_policy="anthropic",
         router_form="huggingface/anthropic/{model}:fal-ai",
     ),
     _AWS,
@@ -153,7 +150,6 @@ _DIRECT = (
         base_url_default="https://api.anthropic.com",
         effort=CLAUDE_STYLES,
         replays_thinking=True,
-        cache_policy="anthropic",
         key_url="https://console.anthropic.com/settings/keys",
         billing_url="https://console.anthropic.com/settings/billing",
         router_form="huggingface/anthropic/{model}:fal-ai",
@@ -199,7 +195,6 @@ _DIRECT = (
         keys="https://openrouter.ai/settings/keys",
         billing="https://openrouter.ai/settings/credits",
         effort=OPENAI_STYLES,
-        cache="anthropic_models",
         key_envs=("OPENROUTER_API_KEY", "OR_API_KEY"),
     ),
     _keyed(
@@ -340,7 +335,6 @@ HF_ROUTER = Provider(
     base_url_envs=("HF_ROUTER_BASE_URL",),
     base_url_default="https://router.huggingface.co/v1",
     effort=ROUTER_STYLES,
-    cache_policy="router",
     login_hint="the token of `hf auth login`",
     key_url=HF_TOKENS_URL,
     billing_url=HF_BILLING_URL,

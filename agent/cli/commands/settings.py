@@ -20,8 +20,8 @@ async def model(app: App, argument: str) -> None:
         app.say(f"  Now: {describe_route(resolve_route(app.status.model_name), app.environ)}")
         for suggestion in SUGGESTED_MODELS:
             missing = missing_credentials(resolve_route(suggestion.id), app.environ, app.hf_token)
-            app.say(f"  {'no key' if missing else '':<7}{suggestion.id:<46}{suggestion.label}")
-        app.say("  Any other id works too, e.g. ollama/<name> for a local model.")
+            app.say(f"  {'-' if missing else '+'} {suggestion.id:<41}{suggestion.label}")
+        app.say("  + ready, - needs a key. Any other id works too, e.g. ollama/<name> for a local model.")
         return
     try:
         route = resolve_route(argument)
