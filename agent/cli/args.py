@@ -11,11 +11,11 @@ from agent import __version__
 
 EPILOG = """\
 commands:
-  ml-intern config show    print every setting, its value and where it comes from
+  ml-intern config show   print every setting, its value and its origin
 
 exit codes:
-  0 done   1 agent or model error   2 usage or configuration   3 no or bad credentials   4 iteration limit
-  5 budget   6 approval needed or denied   130, 143 interrupted
+  0 done   1 agent or model error   2 usage or configuration   3 credentials
+  4 iteration limit   5 reserved   6 approval needed or denied   128+n signal n
 
 without any key:
   ml-intern --model replay/demo "train a small classifier"
@@ -83,7 +83,7 @@ def _shared_parser() -> argparse.ArgumentParser:
     )
     shared.add_argument("--max-iterations", type=_iterations, metavar="N", help="model calls per turn (-1: no limit)")
     shared.add_argument("--sandbox-tools", action="store_true", help="run tools in a Hugging Face sandbox, not here")
-    shared.add_argument("--yolo", action="store_true", help="approve tool calls automatically (headless always does)")
+    shared.add_argument("--yolo", action="store_true", help="approve tool calls automatically, as headless runs do")
     shared.add_argument("--config", metavar="FILE", help="use FILE instead of your configuration file")
     shared.add_argument("--debug", action="store_true", help="log to stderr, with tracebacks")
     return shared
@@ -92,8 +92,8 @@ def _shared_parser() -> argparse.ArgumentParser:
 def _run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ml-intern",
-        description="A terminal agent for machine-learning engineers. With a prompt it works it off and exits; "
-        "without one it opens a conversation.",
+        description="A terminal agent for machine-learning engineers.\n"
+        "With a prompt it works it off and exits; without one it opens a conversation.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[_shared_parser()],
