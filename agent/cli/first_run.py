@@ -13,10 +13,9 @@ from prompt_toolkit.history import InMemoryHistory
 from agent.llm.auto import choose_model
 from agent.llm.local import detect_local_servers
 from agent.llm.params import clean_hf_token
+from agent.llm.replay import DEMO
 
 logger = logging.getLogger(__name__)
-
-DEMO = "replay/demo"
 
 CHOICES = """\
 There is no key for a model yet. What shall it be?

@@ -9,7 +9,6 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,6 +21,7 @@ from agent.cli.exit_codes import ExitCode
 from agent.cli.log_setup import set_up_logging
 from agent.cli.stdin_prompt import PromptError, PromptInput, read_prompt
 from agent.config import Config, ConfigError, LoadedConfig, config_dir, load_config, state_dir
+from agent.config_loading import home_dir
 from agent.core.session import Surroundings
 from agent.hub.tokens import resolve_hf_token
 from agent.llm.auto import choose_model
@@ -34,6 +34,7 @@ from agent.llm.params import (
     needs_litellm,
     resolve_route,
 )
+from agent.llm.replay import DEMO
 from agent.protocol.events import ErrorRaised, Event
 from agent.sessions.redact import LiveSecrets
 from agent.ui.renderer import Renderer
@@ -41,7 +42,6 @@ from agent.ui.renderer import Renderer
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
-DEMO = "replay/demo"
 
 
 class StartError(Exception):
@@ -224,17 +224,13 @@ def _surroundings(workspace: Path, hf_token: str | None, *, headless: bool) -> S
         workspace=workspace.resolve(),
         state_dir=state_dir(os.environ),
         config_dir=config_dir(os.environ),
-        home=_home(os.environ),
+        home=home_dir(os.environ),
         environ=os.environ,
         platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         today=date.today(),
         headless=headless,
         hf_token=hf_token,
     )
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
 
 
 def _headless_renderer(arguments: Arguments) -> Renderer:

@@ -139,8 +139,7 @@ class Handlers:
         if records is None:
             await Handlers._end_turn(session, Interrupted())
             return None
-        for guard in turn.guards:
-            guard.after_tools(records)
+        turn.saw_tools(records)
         return await Handlers._drive(session, turn)
 
     @staticmethod

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from agent.core.guards import PASS, Verdict
@@ -24,8 +23,6 @@ from agent.protocol.events import (
     ToolLog,
 )
 from agent.protocol.messages import Message, assistant_message, user_message
-
-logger = logging.getLogger(__name__)
 
 OVERFLOW_RECOVERIES = 2
 
@@ -158,18 +155,8 @@ async def _account(session: Session, reply: LLMResult) -> None:
     """Report the call's usage and cost, and believe its token count."""
     usage = reply.usage
     session.history.record_usage(usage.prompt_tokens if usage else None)
-    counts = {
-        name: getattr(usage, name)
-        for name in (
-            "prompt_tokens",
-            "completion_tokens",
-            "total_tokens",
-            "cache_read_tokens",
-            "cache_creation_tokens",
-            "reasoning_tokens",
-        )
-        if usage is not None
-    }
+    counts = asdict(usage) if usage else {}
+    counts.pop("cost_usd", None)  # the provider's own figure; reply.cost_usd is what we make of it
     await session.send_event(
         LLMCall(
             model=session.model_name,
@@ -218,8 +205,7 @@ async def use_tools(session: Session, turn: TurnState, reply: LLMResult) -> Step
         records = await run_batch(session, ready)
         if records is None:
             raise TurnCancelled
-        for guard in turn.guards:
-            guard.after_tools(records)
+        turn.saw_tools(records)
     if not waiting:
         return CONTINUE
     items = tuple([await approval_item(session, call) for call in waiting])

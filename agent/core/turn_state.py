@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent.core.approval_policy import ApprovalDecision
-from agent.core.guards import Guard, TurnView, new_guards
+from agent.core.guards import CallRecord, Guard, TurnView, new_guards
 from agent.protocol.events import PlanItem
 from agent.protocol.messages import ToolCall
 from agent.protocol.tools import ToolResult
@@ -27,6 +28,11 @@ class TurnState:
     def view(self, plan: tuple[PlanItem, ...]) -> TurnView:
         """What guards may see."""
         return TurnView(self.iteration, self.max_iterations, plan if self.has_plan else (), self.headless)
+
+    def saw_tools(self, calls: Sequence[CallRecord]) -> None:
+        """Tell every guard of a finished batch."""
+        for guard in self.guards:
+            guard.after_tools(calls)
 
 
 @dataclass(frozen=True, slots=True)

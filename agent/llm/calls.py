@@ -76,7 +76,7 @@ async def complete(client: LLMClient, request: CallRequest, hooks: CallHooks) ->
         try:
             await _collect(client, request, hooks)
         except Exception as error:  # the door to the provider: everything becomes a typed failure
-            failure = _failure_of(error, client, route)
+            failure = classify(error, route=route, environ=client.environ)
             logger.info("model call failed: %s (%s)", failure.kind, failure.detail, exc_info=True)
             if hooks.assembler.text and failure.retryable:
                 return _finished(client, request, hooks, started, healed, finish_reason=CUT)
@@ -128,12 +128,6 @@ async def _next_delta(deltas: AsyncIterator[Delta], timeout_s: float) -> Delta |
         raise ConnectionError("connection reset: the model library gave up") from error  # nobody cancelled us
     except TimeoutError as error:
         raise TimeoutError(f"Request timed out: the model sent nothing for {timeout_s:.0f} s") from error
-
-
-def _failure_of(error: Exception, client: LLMClient, route: Any) -> LLMFailure:
-    if isinstance(error, LLMCallError):
-        return error.failure
-    return classify(error, route=route, environ=client.environ)
 
 
 _CURES = {

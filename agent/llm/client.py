@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.llm.failures import FailureKind, LLMCallError, LLMFailure
 from agent.llm.params import _resolve_llm_params, missing_credentials, needs_litellm, resolve_route
+from agent.llm.providers import RouteKind
 from agent.llm.replay import ReplayScript, script_path
 from agent.llm.stream import Delta, LLMResult
 
@@ -72,7 +73,7 @@ class LLMClient:
             return result.usage.cost_usd
         if route.provider.is_local or not needs_litellm(route):
             return 0.0
-        if result.usage is None or route.provider.name == "hf_router":
+        if result.usage is None or route.provider.kind is RouteKind.ROUTER:
             return None
         from agent.llm import litellm_backend
 

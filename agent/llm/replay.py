@@ -26,6 +26,8 @@ from agent.llm.failures import ProviderError
 from agent.llm.stream import Delta, ToolDelta, extract_usage
 
 BUNDLED = Path(__file__).parent / "replays"
+DEMO = "replay/demo"
+"""The model id of the bundled demonstration."""
 NOT_FOUND = "(not found)"
 
 
