@@ -130,7 +130,12 @@ def load_config(
     return LoadedConfig(config, layers, frozenset(done.secret))
 
 
-_FLAGS = {"model_name": "--model", "yolo_mode": "--yolo", "tool_runtime": "--sandbox-tools"}
+_FLAGS = {
+    "model_name": "--model",
+    "yolo_mode": "--yolo",
+    "tool_runtime": "--sandbox-tools",
+    "max_wall_s": "--max-wall",
+}
 """Flags that are not called like the key they set."""
 
 
@@ -145,11 +150,11 @@ def _file_layers(environ: Mapping[str, str], cwd: Path, config_file: Path | None
 
 
 def _scalar_kind(key: str) -> type | None:
-    """bool, int or str for keys that one environment variable can hold, else None."""
+    """bool, int, float or str for keys that one environment variable can hold, else None."""
     annotation: Any = Config.model_fields[key].annotation
     members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     kinds = {str if get_origin(member) is Literal else member for member in members} - {NoneType}
-    return next((kind for kind in (bool, int, str) if kinds == {kind}), None)
+    return next((kind for kind in (bool, int, float, str) if kinds == {kind}), None)
 
 
 def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -193,6 +198,7 @@ _EXPECTED = {
     "string_type": "a text",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "an object",

@@ -88,6 +88,16 @@ class MessagingConfig(_Section):
         return self
 
 
+def parse_duration_s(text: str) -> float:
+    """Seconds in `text`: `90`, `90s`, `45m`, `8h`, `1d`, `1h30m`. Raises ValueError naming what is accepted."""
+    number = r"(\d+(?:\.\d+)?)"
+    parts = re.fullmatch(rf"(?:{number}d)?(?:{number}h)?(?:{number}m)?(?:{number}s?)?", text.strip())
+    if parts is None or not any(parts.groups()):
+        raise ValueError("give a duration such as 90m, 8h or 1h30m (plain numbers are seconds)")
+    days, hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
 def _readable_rule(text: str) -> str:
     from agent.protocol.permissions import PermissionRule
 
@@ -122,8 +132,12 @@ class Config(_Section):
     confirm_cpu_jobs: bool = True
     auto_file_upload: bool = False
     max_iterations: int = 300
+    max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_wall_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    no_budget: bool = False
     tool_runtime: Literal["local", "sandbox"] = "local"
     reasoning_effort: Effort | None = "high"
+    prompt_cache_ttl: Literal["5m", "1h"] = "5m"
     context_window: int | None = Field(default=None, ge=8000)
     messaging: MessagingConfig = Field(default_factory=MessagingConfig)
     permissions: Permissions = Field(default_factory=Permissions)
@@ -143,6 +157,21 @@ class Config(_Section):
     @classmethod
     def _off_is_null(cls, value: Any) -> Any:
         return None if value == "off" else value
+
+    @field_validator("max_cost_usd", mode="before")
+    @classmethod
+    def _dollars(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return float(value.strip().removeprefix("$"))
+        except ValueError:
+            raise ValueError("give an amount in US dollars, such as 5 or 2.50") from None
+
+    @field_validator("max_wall_s", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> Any:
+        return parse_duration_s(value) if isinstance(value, str) else value
 
     @field_validator("max_iterations")
     @classmethod

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.cli.args import Arguments
 
 
 def cli(argv: Sequence[str] | None = None) -> None:
@@ -14,14 +20,30 @@ def cli(argv: Sequence[str] | None = None) -> None:
     _replace_closed_streams()
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
-        from agent.cli.start import run
-
-        code = run(arguments)
+        code = _carry_out(arguments)
     except KeyboardInterrupt:  # while still starting; later Ctrl-C is handled
         code = 130
     finally:
         _flush_streams()
     sys.exit(code)
+
+
+def _carry_out(arguments: Arguments) -> int:
+    try:
+        if arguments.command == "sessions" and arguments.rest[:1] != ("rewind",):
+            from agent.cli.sessions_command import run_sessions
+
+            return run_sessions(list(arguments.rest), environ=os.environ, cwd=Path.cwd(), out=sys.stdout)
+        from agent.cli.start import run
+
+        return run(arguments)
+    except BrokenPipeError:  # `sessions list | head -1`: nothing is wrong, and nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # a full disk below stdout, a terminal that is gone, a directory that was removed
+        with contextlib.suppress(OSError):  # nobody can be told that stderr is full
+            print(f"ml-intern: {error}", file=sys.stderr)
+        return 1
 
 
 def _flush_streams() -> None:

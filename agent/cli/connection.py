@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.config import Config
-from agent.core.agent_loop import submission_loop
+from agent.core.agent_loop import Resumption, submission_loop
 from agent.core.session import Session, Surroundings
 from agent.protocol.events import Event, Processing, Ready, Shutdown
 from agent.protocol.operations import Operation, OpType, Submission
@@ -25,21 +25,35 @@ class LoopEndedError(Exception):
 class Connection:
     """A running submission loop with its two queues. Use as an async context manager."""
 
-    def __init__(self, config: Config, surroundings: Surroundings, *, stream: bool, on_event: Callable[[Event], None]):
+    def __init__(
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        *,
+        stream: bool,
+        on_event: Callable[[Event], None],
+        resumption: Resumption | None = None,
+    ):
         """`on_event` sees every event as soon as it is taken from the queue."""
         self._submissions: asyncio.Queue[Submission] = asyncio.Queue()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._holder: list[Session | None] = [None]
         self._on_event = on_event
-        self._arguments = (config, surroundings, stream)
+        self._arguments = (config, surroundings, stream, resumption)
         self._stop_requested = False
 
     async def __aenter__(self) -> Connection:
         """Start the loop and wait until it is ready. Raises what the loop raised if it does not get there."""
-        config, surroundings, stream = self._arguments
+        config, surroundings, stream, resumption = self._arguments
         self._task = asyncio.create_task(
             submission_loop(
-                self._submissions, self._events, config, surroundings, session_holder=self._holder, stream=stream
+                self._submissions,
+                self._events,
+                config,
+                surroundings,
+                session_holder=self._holder,
+                stream=stream,
+                resumption=resumption,
             )
         )
         await self.wait_for(lambda event: isinstance(event.payload, Ready))
@@ -70,6 +84,14 @@ class Connection:
         """Stop the running turn, also one that was submitted but has not begun yet."""
         self._stop_requested = True
         self._cancel_session()
+
+    def steer(self, text: str) -> None:
+        """Add something to the running turn: the model sees it before its next step (`steered` tells when).
+
+        What a turn ends without having seen is not kept: it has not been answered, and is the caller's again.
+        """
+        if session := self._holder[0]:
+            session.steer(text)
 
     def _cancel_session(self) -> None:
         if session := self._holder[0]:

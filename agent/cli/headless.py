@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from agent.cli.connection import Connection
 from agent.cli.exit_codes import CREDENTIAL_FAILURES, ExitCode
 from agent.config import Config
+from agent.core.agent_loop import Resumption
 from agent.core.session import Surroundings
 from agent.protocol.events import (
     TURN_ENDS,
@@ -31,16 +32,24 @@ NO_PERSON = (
 
 
 async def run_headless(
-    config: Config, surroundings: Surroundings, prompt: str, renderer: Renderer, stream: bool
+    config: Config,
+    surroundings: Surroundings,
+    prompt: str,
+    renderer: Renderer,
+    stream: bool,
+    resumption: Resumption | None = None,
 ) -> int:
-    """Work off `prompt`; returns the exit code. Raises `UnknownModelError` before anything has run."""
+    """Work off `prompt`, in a saved session if asked to; returns the exit code.
+
+    Raises `UnknownModelError`, and what resuming raises, before anything has run.
+    """
     outcome = Outcome()
 
     def see(event: Event) -> None:
         outcome.see(event)
         renderer.handle(event)
 
-    connection = Connection(config, surroundings, stream=stream, on_event=see)
+    connection = Connection(config, surroundings, stream=stream, on_event=see, resumption=resumption)
     try:
         with stop_on_signals(connection, outcome):
             async with connection:
@@ -81,6 +90,8 @@ class Outcome:
         match event.payload:
             case TurnComplete(stop_reason="iteration_limit"):
                 self.code = ExitCode.ITERATION_LIMIT
+            case TurnComplete(stop_reason="budget" | "time_limit"):
+                self.code = ExitCode.BUDGET
             case TurnComplete():
                 self.code = ExitCode.OK
             case ErrorRaised(kind=kind):

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.cli.args import Arguments
 from agent.cli.config_checks import check_rules, unknown_settings
@@ -22,6 +22,7 @@ from agent.cli.log_setup import set_up_logging
 from agent.cli.stdin_prompt import PromptError, PromptInput, read_prompt
 from agent.config import Config, ConfigError, LoadedConfig, config_dir, load_config, state_dir
 from agent.config_loading import home_dir
+from agent.core.agent_loop import Resumption
 from agent.core.session import Surroundings
 from agent.hub.tokens import resolve_hf_token
 from agent.llm.auto import choose_model
@@ -36,8 +37,12 @@ from agent.llm.params import (
 )
 from agent.llm.replay import DEMO
 from agent.protocol.events import ErrorRaised, Event
+from agent.sessions.errors import SessionError
 from agent.sessions.redact import LiveSecrets
 from agent.ui.renderer import Renderer
+
+if TYPE_CHECKING:
+    from agent.sessions.index import SessionInfo
 
 logger = logging.getLogger(__name__)
 
@@ -68,13 +73,6 @@ def run(arguments: Arguments) -> int:
     except (ConfigError, PromptError) as error:
         _warn(str(error))
         return ExitCode.USAGE
-    except BrokenPipeError:  # `config show | head -1`: nothing is wrong, and nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
-    except OSError as error:  # a full disk below stdout, a terminal that is gone
-        logger.info("ended by the system", exc_info=True)
-        _warn(str(error))
-        return ExitCode.ERROR
 
 
 def _run(arguments: Arguments) -> int:
@@ -89,6 +87,10 @@ def _run(arguments: Arguments) -> int:
         config_file=Path(arguments.config_file) if arguments.config_file else None,
         flags=arguments.flags,
     )
+    if arguments.command == "sessions":
+        from agent.cli.rewind_command import run_rewind
+
+        return run_rewind(arguments.rest[1:], loaded.config, _surroundings(cwd, None, headless=True), sys.stdout)
     if arguments.command == "config show":
         from agent.cli.config_command import show_config
 
@@ -114,7 +116,7 @@ async def _start(arguments: Arguments, loaded: LoadedConfig, prompt: PromptInput
     renderer = _headless_renderer(arguments) if headless else None
     try:
         return await _start_session(arguments, loaded.config, prompt, cwd, renderer)
-    except (StartError, UnknownModelError) as error:
+    except (StartError, UnknownModelError, SessionError) as error:
         code = error.code if isinstance(error, StartError) else ExitCode.USAGE
         kind = error.kind if isinstance(error, StartError) else "usage"
         if renderer is None:
@@ -136,6 +138,9 @@ async def _start_session(
     check_rules(config.permissions)
     for warning in unknown_settings(os.environ):
         _warn(warning)
+    saved = await _saved_session(arguments, cwd, headless=renderer is not None)
+    if saved is not None and "model_name" not in arguments.flags and _is_known_model(saved.model):
+        config = config.model_copy(update={"model_name": saved.model})
     hf_token = await _hf_token(config, headless=renderer is not None)
     secrets = LiveSecrets(os.environ, {"HF_TOKEN": hf_token})
     set_up_logging(state_dir(os.environ), secrets, debug=arguments.debug)
@@ -157,16 +162,18 @@ async def _start_session(
         from agent.llm.litellm_backend import warm_in_background
 
         warm_in_background()
-    workspace = Path(tempfile.mkdtemp(prefix="ml-intern-demo-")) if model.name == DEMO else cwd
+    is_demo = model.name == DEMO and saved is None
+    workspace = Path(tempfile.mkdtemp(prefix="ml-intern-demo-")) if is_demo else cwd
+    resumption = _resumption(arguments, saved)
     surroundings = _surroundings(workspace, hf_token, headless=renderer is not None)
     if renderer is None:
         place = f"{model.notice}{describe_provider(route, os.environ)}; tools run here"
-        return await _converse(arguments, config, model, surroundings, place)
+        return await _converse(arguments, config, model, surroundings, place, resumption)
     _warn(f"{model.notice}{describe_route(route, os.environ)}; workspace {workspace}")
     from agent.cli.headless import run_headless
 
     settings = config.model_copy(update={"model_name": model.name, "yolo_mode": True})
-    code = await run_headless(settings, surroundings, prompt.text or "", renderer, not arguments.no_stream)
+    code = await run_headless(settings, surroundings, prompt.text or "", renderer, not arguments.no_stream, resumption)
     _finish(renderer, code)
     return _unless_unwritten(renderer, code)
 
@@ -180,7 +187,43 @@ def _unless_unwritten(renderer: Renderer, code: int) -> int:
     return code or ExitCode.ERROR
 
 
-async def _converse(arguments: Arguments, config: Config, model: Model, surroundings: Surroundings, place: str) -> int:
+async def _saved_session(arguments: Arguments, cwd: Path, *, headless: bool) -> SessionInfo | None:
+    """The session that the person wants to go on with; None to begin a new one, or to ask once the program is up."""
+    wanted = arguments.resume
+    if wanted is None:
+        return None
+    if wanted.which == "":
+        if headless:
+            text = "Say which session: --resume ID, or --continue for the latest one of this directory."
+            raise StartError(text, ExitCode.USAGE, "usage")
+        return None
+    from agent.cli.saved_sessions import find_session, latest_session
+
+    return await (latest_session(cwd) if wanted.which is None else find_session(wanted.which, cwd))
+
+
+def _is_known_model(name: str) -> bool:
+    try:
+        resolve_route(name)
+    except UnknownModelError:
+        return False
+    return True
+
+
+def _resumption(arguments: Arguments, saved: SessionInfo | None) -> Resumption | None:
+    if saved is None or arguments.resume is None:
+        return None
+    return Resumption(saved.path, fork=arguments.resume.fork, keep_model="model_name" in arguments.flags)
+
+
+async def _converse(
+    arguments: Arguments,
+    config: Config,
+    model: Model,
+    surroundings: Surroundings,
+    place: str,
+    resumption: Resumption | None,
+) -> int:
     if not sys.stdout.isatty():
         text = (
             "No prompt, and the output is not a terminal: give a prompt (ml-intern 'do this'), or run it in a terminal."
@@ -191,7 +234,16 @@ async def _converse(arguments: Arguments, config: Config, model: Model, surround
 
     settings = config.model_copy(update={"model_name": model.name})
     console = make_console(sys.stdout, os.environ)
-    return await run_interactive(settings, surroundings, console, place, stream=not arguments.no_stream)
+    first = "/resume" if arguments.resume is not None and resumption is None else None
+    return await run_interactive(
+        settings,
+        surroundings,
+        console,
+        place,
+        stream=not arguments.no_stream,
+        resumption=resumption,
+        first_command=first,
+    )
 
 
 NO_MODEL = """\

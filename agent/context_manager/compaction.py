@@ -1,146 +1,194 @@
-"""Making history shorter without breaking it. Mechanical tiers only, so it cannot fail and costs nothing.
+"""Making history shorter without breaking it, whatever it holds and whatever fails.
 
-Steps (an assistant message with all its results) are the units: a call and its result are never parted. The tiers, in
-order, each only as far as needed: (1) old tool results become a stub, (2) old call arguments too, (3) the oldest steps
-are left out with a note in their place, (4) the largest remaining results and texts are cut. The system prompt is never
-touched; the first and the latest message of the person are cut only on demand, when a provider has refused the whole.
+The tiers, each only as far as needed: (1) old results and long arguments move to files, (2) a model summarises the
+steps before the last ones, (3) earlier summaries with them, (4) the largest texts are cut. Where there is no summary to
+be had, the oldest steps give way to an outline of them. The system prompt is never touched; the first and the latest
+message of the person are cut only where nothing else would do.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from agent.context_manager.tokens import estimate_message
-from agent.protocol.messages import FunctionCall, Message, ToolCall, user_message
+from agent.context_manager.aids import Aids, SummaryError
+from agent.context_manager.cutting import cut_largest
+from agent.context_manager.layout import Layout, Ruler, Step, flat, lay_out, owned_by_person, steps
+from agent.context_manager.stubs import stub_oldest
+from agent.context_manager.summary import (
+    Allowance,
+    Record,
+    Summary,
+    summarise,
+    summary_message,
+    summary_text,
+    with_outline,
+)
+from agent.context_manager.transcript import outline, transcript
+from agent.protocol.messages import Message
 
-KEEP_LAST_MESSAGES = 6
-WORTH_STUBBING_TOKENS = 60
-LONGEST_ARGUMENT_CHARS = 200
-LEFT_OUT = "[Earlier steps of this conversation were left out to save room: {count} messages.]"
-CUT_MARK = "\n[… cut to save room: {count} characters …]\n"
+__all__ = ["Aids", "CompactionFailedError", "CompactionReport", "Room", "Shortened", "SummaryError", "shorten"]
+
+TAIL_SHARE = 0.5
+"""Part of the free room that the last steps may keep."""
+
+SUMMARY_SHARE = 0.15
+LONGEST_SUMMARY_TOKENS = 4_000
+SHORTEST_SUMMARY_TOKENS = 100
+"""Replacing steps by less than this is not worth a model call."""
+
+PROMPT_SHARE = 0.5
+"""Part of the window that a prompt to the summariser may fill: its answer and our miscounting need room too."""
+
+FLOOR_TOKENS = 200
+BARE_FLOOR_TOKENS = 30
+
+ROOM_FOR_MARKS_TOKENS = 40
 
 
-def shorten(items: list[Message], room_tokens: int, *, cut_person: bool = False) -> list[Message] | None:
-    """`items` brought to at most `room_tokens` (estimated) where possible; None when nothing could be shortened.
+class CompactionFailedError(Exception):
+    """The system prompt and the tools alone exceed the window: nothing can be shortened enough. The text says so."""
 
-    With `cut_person` the person's own long messages may be cut as well.
+
+@dataclass(frozen=True, slots=True)
+class CompactionReport:
+    """What a compaction did. Tokens count the whole request: history and tools.
+
+    `summarised` is the number of messages that were replaced by a summary or an outline; `problem` tells the person why
+    the summariser could not be used, "" if it was used or not needed.
     """
-    best = items
-    kept = set() if cut_person else _person_ids(items)
-    cut_largest = partial(_cut_largest, kept=kept)
-    for tier in (_stub_results, _stub_arguments, _drop_oldest, cut_largest):
-        if _size(best) <= room_tokens:
-            break
-        candidate = tier(best, room_tokens)
-        if _size(candidate) < _size(best):
-            best = candidate
-    return None if best is items else best
+
+    before_tokens: int
+    after_tokens: int
+    summarised: int = 0
+    problem: str = ""
 
 
-def _size(items: list[Message]) -> int:
-    return sum(estimate_message(message) for message in items)
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Limits in estimated tokens. `target`, `soft` and `hard` (rising) are for history alone: where compaction wants to
+    get, above which even the last steps are cut, and above which the person's words are. `window` is the model's.
+    """
+
+    target_tokens: int
+    soft_tokens: int
+    hard_tokens: int
+    window_tokens: int
 
 
-def _one_by_one(items: list[Message], room_tokens: int, shrink: Callable[[Message], Message]) -> list[Message]:
-    """Apply `shrink` from the oldest message on until everything fits; the latest messages are left alone."""
-    result = list(items)
-    size = _size(items)
-    for index in range(1, len(items) - KEEP_LAST_MESSAGES):
-        if size <= room_tokens:
-            break
-        shorter = shrink(items[index])
-        saved = estimate_message(items[index]) - estimate_message(shorter)
-        if saved > 0:
-            result[index] = shorter
-            size -= saved
-    return result
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """A shorter history; see `CompactionReport` for the other fields."""
+
+    items: list[Message]
+    summarised: int = 0
+    problem: str = ""
 
 
-def _stub_results(items: list[Message], room_tokens: int) -> list[Message]:
-    def shrink(message: Message) -> Message:
-        if message.role != "tool" or estimate_message(message) < WORTH_STUBBING_TOKENS:
-            return message
-        return replace(message, content=f"[Result left out to save room: {len(message.content or '')} characters.]")
-
-    return _one_by_one(items, room_tokens, shrink)
-
-
-def _stub_arguments(items: list[Message], room_tokens: int) -> list[Message]:
-    return _one_by_one(items, room_tokens, _with_short_arguments)
-
-
-def _with_short_arguments(message: Message) -> Message:
-    if not message.tool_calls or estimate_message(message) < WORTH_STUBBING_TOKENS:
-        return message
-    return replace(message, tool_calls=tuple(_short_call(call) for call in message.tool_calls), thinking_blocks=())
-
-
-def _short_call(call: ToolCall) -> ToolCall:
-    arguments = json.loads(call.function.arguments)
-    short = {
-        name: value
-        if len(json.dumps(value)) <= LONGEST_ARGUMENT_CHARS
-        else f"[left out to save room: {len(json.dumps(value))} characters]"
-        for name, value in arguments.items()
-    }
-    return replace(call, function=FunctionCall(call.function.name, json.dumps(short)))
+async def shorten(items: list[Message], room: Room, aids: Aids) -> Shortened:
+    """`items` (the system prompt first) brought to `room`; the same list if it fits. Messages that stay are the same
+    objects, changed ones keep their ids. May be cancelled at any time: `items` is not changed.
+    """
+    ruler = Ruler()
+    excess = ruler.total(items) - room.target_tokens
+    if excess <= 0:
+        return Shortened(items)
+    free = max(0, room.target_tokens - ruler(items[0]))
+    layout = lay_out(items, int(TAIL_SHARE * free), ruler)
+    stubbed = await asyncio.to_thread(stub_oldest, layout.middle, excess, aids.spill, ruler)
+    best = Shortened(_replaced(items, flat(layout.middle), flat(stubbed)))
+    if ruler.total(best.items) > room.target_tokens:
+        best = await _summarised(best, layout, stubbed, room, aids, ruler)
+    if ruler.total(best.items) > room.soft_tokens:
+        best = Shortened(await _cut(best.items, room, aids, ruler), best.summarised, best.problem)
+    return best if ruler.total(best.items) < ruler.total(items) else Shortened(items, problem=best.problem)
 
 
-def _drop_oldest(items: list[Message], room_tokens: int) -> list[Message]:
-    """Leave out whole steps from the oldest on, except the system prompt, the first request and the latest steps."""
-    persons = [index for index, m in enumerate(items) if m.role == "user" and not m.is_synthetic]
-    first = persons[0] if persons else 0
-    kept_head = items[: first + 1]
-    units = _units(items[first + 1 :])
-    latest_request = items[persons[-1]] if len(persons) > 1 else None
-    size, dropped = _size(items), 0
-    while len(units) > 1 and size > room_tokens:
-        unit = units.pop(0)
-        size -= _size(unit)
-        dropped += len(unit)
-    if not dropped:
-        return items
-    rest = [message for unit in units for message in unit]
-    if latest_request is not None and latest_request not in rest:
-        rest.insert(0, latest_request)
-    return [*kept_head, user_message(LEFT_OUT.format(count=dropped), "summary"), *rest]
+def _replaced(items: Sequence[Message], old: Sequence[Message], new: Sequence[Message]) -> list[Message]:
+    by_identity = {id(before): after for before, after in zip(old, new, strict=True)}
+    return [by_identity.get(id(message), message) for message in items]
 
 
-def _units(items: list[Message]) -> list[list[Message]]:
-    """`items` grouped so that an assistant message and its results stay together."""
-    units: list[list[Message]] = []
-    for message in items:
-        if message.role == "tool" and units:
-            units[-1].append(message)
-        else:
-            units.append([message])
-    return units
+async def _summarised(
+    best: Shortened, layout: Layout, stubbed: Sequence[Step], room: Room, aids: Aids, ruler: Ruler
+) -> Shortened:
+    """The middle replaced by a summary; where that fails, its oldest steps by an outline. `best` if nothing is won."""
+    frame_tokens = ruler(_message("", layout, aids)) + ROOM_FOR_MARKS_TOKENS
+    replaceable = ruler.total(flat(stubbed)) + ruler.total(layout.earlier)
+    free = room.target_tokens - ruler(layout.head[0])
+    most = min(LONGEST_SUMMARY_TOKENS, max(2 * SHORTEST_SUMMARY_TOKENS, int(SUMMARY_SHARE * free)))
+    most = min(most, replaceable - frame_tokens)
+    if not stubbed or most < SHORTEST_SUMMARY_TOKENS:
+        return best
+    allowance = Allowance(int(PROMPT_SHARE * room.window_tokens), most)
+    record = await asyncio.to_thread(_record, layout, stubbed)
+    summary = await summarise(record, allowance, aids)
+    others = ruler.total([*layout.head, *layout.kept, *layout.tail]) + frame_tokens + most
+    gone = _left_out(summary, stubbed, room.target_tokens - others, ruler)
+    lines = [line for step in layout.middle[summary.covered : gone] for line in outline(step)]
+    message = _message(with_outline(summary.text, lines, most), layout, aids)
+    shorter = layout.joined(message, stubbed[gone:])
+    if ruler.total(shorter) >= ruler.total(best.items):
+        return Shortened(best.items, problem=summary.problem)
+    return Shortened(shorter, len(flat(stubbed[:gone])), summary.problem)
 
 
-def _person_ids(items: list[Message]) -> set[str]:
-    """Ids of the first and the latest message of the person."""
-    ids = [message.id for message in items if message.role == "user" and not message.is_synthetic]
-    return {*ids[:1], *ids[-1:]}
+def _record(layout: Layout, stubbed: Sequence[Step]) -> Record:
+    own = [(message,) for message in (*layout.head[1:], *layout.kept)]
+    return Record(
+        transcripts=[transcript(*pair) for pair in zip(layout.middle, stubbed, strict=True)],
+        earlier=summary_text(layout.earlier),
+        request="\n\n".join(transcript(step, step) for step in own),
+    )
 
 
-def _cut_largest(items: list[Message], room_tokens: int, kept: set[str]) -> list[Message]:
-    """Cut the largest texts, each to a fair share of the room, the system prompt and `kept` excepted."""
-    result = list(items)
-    size = _size(items)
-    share_chars = max(400, 2 * max(0, room_tokens - estimate_message(items[0])) // max(1, len(items)))
-    for index in sorted(range(1, len(items)), key=lambda i: -estimate_message(items[i])):
-        if size <= room_tokens:
-            break
-        if items[index].id in kept:
-            continue
-        message = _with_short_arguments(result[index])
-        text = message.content or ""
-        if len(text) > share_chars:
-            head, tail = text[: share_chars // 2], text[-share_chars // 2 :]
-            message = replace(message, content=head + CUT_MARK.format(count=len(text) - share_chars) + tail)
-        size -= estimate_message(result[index]) - estimate_message(message)
-        result[index] = message
-    return result
+def _message(text: str, layout: Layout, aids: Aids) -> Message:
+    return summary_message(text, aids.facts, kept_follows=bool(layout.kept))
+
+
+def _left_out(summary: Summary, stubbed: Sequence[Step], room_tokens: int, ruler: Ruler) -> int:
+    """How many steps must go so that the rest takes `room_tokens`; those that are summarised go anyway."""
+    sizes = [ruler.total(step) for step in stubbed]
+    gone, left = summary.covered, sum(sizes[summary.covered :])
+    while gone < len(stubbed) and left > room_tokens:
+        left -= sizes[gone]
+        gone += 1
+    return gone
+
+
+async def _cut(items: list[Message], room: Room, aids: Aids, ruler: Ruler) -> list[Message]:
+    """The largest texts of `items` cut, the person's own last; in the end all steps left out."""
+    protected = {message.id for message in owned_by_person(items)}
+
+    async def cut(items: list[Message], room_tokens: int, reluctance: int, floor_tokens: int) -> list[Message]:
+        return await asyncio.to_thread(
+            cut_largest,
+            items,
+            room_tokens,
+            aids.spill,
+            ruler,
+            protected=protected,
+            reluctance=reluctance,
+            floor_tokens=floor_tokens,
+        )
+
+    for room_tokens, reluctance in ((room.soft_tokens, 0), (room.soft_tokens, 1), (room.hard_tokens, 1)):
+        shorter = await cut(items, room_tokens, reluctance, FLOOR_TOKENS)
+        if ruler.total(shorter) <= room_tokens:
+            return shorter
+    shorter = await cut(items, room.hard_tokens, 2, FLOOR_TOKENS)
+    if ruler.total(shorter) <= room.hard_tokens:
+        return shorter
+    return await cut(_without_steps(items, aids, ruler), room.hard_tokens, 2, BARE_FLOOR_TOKENS)
+
+
+def _without_steps(items: list[Message], aids: Aids, ruler: Ruler) -> list[Message]:
+    """Nothing but the system prompt, the person's messages that stay, and a summary with an outline of the rest."""
+    layout = lay_out(items, 0, ruler)
+    tail = steps(layout.tail)
+    own = owned_by_person(items)
+    bare = Layout(layout.head, layout.earlier, layout.middle, tuple(m for m in own if m not in layout.head), 0, ())
+    lines = [line for step in (*layout.middle, *tail) for line in outline(step)]
+    text = with_outline(summary_text(layout.earlier), lines, 2 * SHORTEST_SUMMARY_TOKENS)
+    return bare.joined(_message(text, bare, aids), ())

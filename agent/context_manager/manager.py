@@ -6,17 +6,25 @@ right behind its assistant message by the time the model is asked again (`repair
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agent.context_manager import compaction
+from agent.context_manager.aids import Aids
 from agent.context_manager.prompts import render
 from agent.context_manager.tokens import estimate_message, estimate_tools
-from agent.protocol.messages import Message, ToolCall, tool_message, valid_text
+from agent.protocol.messages import Message, ToolCall, place_of_result, tool_message, valid_text
 
 COMPACT_AT = 0.9
 """Share of the model's window above which history is shortened before the next call."""
+
+LAST_STEPS_SHARE, PERSON_SHARE = 0.75, 0.85
+"""Of the room that the system prompt and the tools leave below the threshold: as long as compaction gets history into
+the one, the last steps stay whole, and into the other, what the person wrote."""
+
+LEAST_CORRECTION, LARGEST_CORRECTION = 0.3, 4.0
+"""A provider that counts less or more than this times our estimate counts something else than the request."""
 
 
 class ContextManager:
@@ -28,15 +36,15 @@ class ContextManager:
         self._tools_tokens = estimate_tools(tool_specs)
         self.items: list[Message] = [Message(role="system", content=system_prompt, origin="system")]
         self._estimate = estimate_message(self.items[0])
-        self._correction = 0
+        self._correction = 1.0
         self._futile_below = 0
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     @property
     def usage_tokens(self) -> int:
-        """Tokens the next request will take: our running estimate plus what the provider last counted beyond it."""
-        return max(0, self._estimate + self._tools_tokens + self._correction)
+        """Tokens the next request will take: our running estimate, in the proportion the provider last counted it."""
+        return int((self._estimate + self._tools_tokens) * self._correction)
 
     @property
     def compaction_threshold(self) -> int:
@@ -64,33 +72,10 @@ class ContextManager:
     def add_result(self, message: Message) -> Message:
         """Put a tool result in its place: behind its assistant message, in call order."""
         message = _well_formed(message)
-        place = self._place_of(message.tool_call_id)
+        place = place_of_result(self.items, message.tool_call_id)
         self.items.insert(place, message)
         self._estimate += estimate_message(message)
         return message
-
-    def _place_of(self, call_id: str | None) -> int:
-        """Index for the result of `call_id`: the block of results ends the history or is followed by later messages."""
-        for start in range(len(self.items) - 1, -1, -1):
-            order = [call.id for call in self.items[start].tool_calls]
-            if call_id in order:
-                break
-        else:
-            return len(self.items)
-        rank, place = order.index(call_id), start + 1
-        while place < len(self.items) and self.items[place].role == "tool":
-            earlier = self.items[place].tool_call_id
-            if earlier in order and order.index(earlier) > rank:
-                break
-            place += 1
-        return place
-
-    def record_usage(self, prompt_tokens: int | None) -> None:
-        """Believe the provider: the request just answered took `prompt_tokens`. Call it before adding the answer."""
-        if prompt_tokens:
-            self._correction = prompt_tokens - self._estimate - self._tools_tokens
-
-    # --- mending -----------------------------------------------------------------------------------------------------
 
     def repair(self) -> list[Message]:
         """Give every call without a result a stub saying that it never ran; drop results without a call.
@@ -118,48 +103,103 @@ class ContextManager:
             self._replace(repaired)
         return stubs
 
-    def undo_last_turn(self) -> int:
-        """Take back everything from the person's last message on; returns the number of messages removed."""
+    def truncate_before(self, message_id: str) -> int:
+        """Take back the message `message_id` and everything after it; returns the number removed, 0 if it is unknown.
+
+        The system prompt stays.
+        """
         for index in range(len(self.items) - 1, 0, -1):
-            if self.items[index].role == "user" and not self.items[index].is_synthetic:
+            if self.items[index].id == message_id:
                 removed = len(self.items) - index
                 self._replace(self.items[:index])
                 return removed
         return 0
 
-    def compact(self, target_tokens: int | None = None, *, forced: bool = False) -> tuple[int, int]:
-        """Shorten history to `target_tokens` (default: half the threshold); returns usage before and after.
-
-        Never fails: what cannot be shortened stays. `forced` (a provider has refused the whole) may also cut what the
-        person wrote.
-        """
-        before = self.usage_tokens
-        target = self.compaction_threshold // 2 if target_tokens is None else target_tokens
-        room = target - self._tools_tokens - max(0, self._correction)
-        shorter = compaction.shorten(self.items, room, cut_person=forced)
-        if shorter is not None:
-            self._replace(shorter)
-        # what cannot be shortened further is not tried again before history has grown
-        self._futile_below = int(1.05 * self.usage_tokens) if self.usage_tokens > self.compaction_threshold else 0
-        return before, self.usage_tokens
-
-    def learn_limit(self, limit_tokens: int | None) -> None:
-        """A provider refused the request as too long: its window is `limit_tokens`, or less than what was sent."""
-        self.model_max_tokens = min(self.model_max_tokens, limit_tokens or self.usage_tokens)
-
-    def forget_usage(self) -> None:
-        """Another model counts otherwise: go by our own estimate until it reports."""
-        self._correction = 0
+    def restore(self, items: Iterable[Message]) -> None:
+        """Take up an earlier conversation: `items`, without a system prompt, in place of all but our own."""
+        self._replace([self.items[0], *map(_well_formed, items)])
 
     def drop_thinking(self) -> None:
         """Take signed thinking out of history: the provider does not accept it (any more)."""
-        self._replace([replace(message, thinking_blocks=(), reasoning_content=None) for message in self.items])
+        self._replace(
+            [
+                replace(message, thinking_blocks=(), reasoning_content=None)
+                if message.thinking_blocks or message.reasoning_content
+                else message
+                for message in self.items
+            ]
+        )
 
     def _replace(self, items: list[Message]) -> None:
-        """Put `items` in place of history; the provider's correction shrinks with it."""
+        """Put `items` in place of history."""
         self.items = items
-        before, self._estimate = self._estimate, sum(estimate_message(message) for message in items)
-        self._correction = int(self._correction * self._estimate / max(1, before))
+        self._estimate = sum(map(estimate_message, items))
+
+    # --- shortening --------------------------------------------------------------------------------------------------
+
+    async def compact(
+        self, aids: Aids, *, target_tokens: int | None = None, forced: bool = False
+    ) -> compaction.CompactionReport:
+        """Shorten history to `target_tokens`, or to where half of the free room is free again.
+
+        Where compaction cannot get that far, it leaves the last steps whole up to three quarters of the free room, and
+        what the person wrote up to 85 % of it; `forced` (a provider has refused the whole) makes `target_tokens` the
+        limit for both. Raises `CompactionFailedError` when the system prompt and the tools alone exceed the window.
+        Cancelled, it leaves history as it was.
+        """
+        before = self.usage_tokens
+        fixed = estimate_message(self.items[0]) + self._tools_tokens
+        if fixed > self.model_max_tokens:
+            raise compaction.CompactionFailedError(
+                f"The system prompt and the tools take about {fixed:,} tokens, and the model's window has only "
+                f"{self.model_max_tokens:,}. Choose a model with a larger window."
+            )
+        shortened = await compaction.shorten(self.items, self._room(fixed, target_tokens, forced=forced), aids)
+        if shortened.items is not self.items:
+            self._replace(shortened.items)
+        # what cannot be shortened further is not tried again before history has grown
+        self._futile_below = int(1.05 * self.usage_tokens) if self.usage_tokens > self.compaction_threshold else 0
+        return compaction.CompactionReport(before, self.usage_tokens, shortened.summarised, shortened.problem)
+
+    def _room(self, fixed_tokens: int, target_tokens: int | None, *, forced: bool) -> compaction.Room:
+        """Limits for history alone, by our own estimate."""
+        threshold = int(self.compaction_threshold / self._correction)
+        free = max(0, threshold - fixed_tokens)
+        target = fixed_tokens + free // 2 if target_tokens is None else int(target_tokens / self._correction)
+        soft, hard = (int(fixed_tokens + share * free) for share in (LAST_STEPS_SHARE, PERSON_SHARE))
+        return compaction.Room(
+            target_tokens=target - self._tools_tokens,
+            soft_tokens=(target if forced else max(target, soft)) - self._tools_tokens,
+            hard_tokens=(target if forced else max(target, hard)) - self._tools_tokens,
+            window_tokens=int(self.model_max_tokens / self._correction),
+        )
+
+    # --- counting ----------------------------------------------------------------------------------------------------
+
+    def learn_limit(self, limit_tokens: int | None) -> None:
+        """A provider refused the request as too long: its window is `limit_tokens`, or less than what was sent.
+
+        With a number the provider also tells that we counted too little, if we did.
+        """
+        if limit_tokens:
+            self._correct(max(limit_tokens, self.usage_tokens))
+        self.model_max_tokens = min(self.model_max_tokens, limit_tokens or self.usage_tokens)
+
+    def record_usage(self, prompt_tokens: int | None) -> None:
+        """Believe the provider, within reason: the request just answered took `prompt_tokens`.
+
+        Call it before adding the answer. What was answered did fit the window, whatever the provider says it counted.
+        """
+        if prompt_tokens:
+            self._correct(min(prompt_tokens, self.model_max_tokens))
+
+    def forget_usage(self) -> None:
+        """Another model counts otherwise: go by our own estimate until it reports."""
+        self._correction = 1.0
+
+    def _correct(self, tokens: int) -> None:
+        ratio = tokens / max(1, self._estimate + self._tools_tokens)
+        self._correction = min(max(ratio, LEAST_CORRECTION), LARGEST_CORRECTION)
 
 
 def _never_ran(call: ToolCall) -> Message:

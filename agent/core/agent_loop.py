@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agent.config import Config
-from agent.core.session import Session, Surroundings, TurnCancelled
+from agent.context_manager.compaction import CompactionFailedError
+from agent.core.compacting import compact
+from agent.core.configuring import configure
+from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
+from agent.core.resuming import report, resume
+from agent.core.session import Session, Surroundings
 from agent.core.tool_batch import record, settle_approvals
 from agent.core.tools import ToolRouter, create_builtin_tools
-from agent.core.turn import TurnStopped, run_turn
+from agent.core.turn import run_turn
 from agent.core.turn_state import TurnState
+from agent.core.undoing import undo
 from agent.llm.failures import LLMCallError
 from agent.protocol.events import (
-    Compacted,
     ErrorRaised,
     Event,
     Interrupted,
@@ -23,17 +31,27 @@ from agent.protocol.events import (
     Payload,
     Processing,
     Ready,
-    SettingsChanged,
+    Renamed,
     Shutdown,
     ToolStateChange,
     TurnComplete,
-    UndoComplete,
 )
 from agent.protocol.messages import user_message
 from agent.protocol.operations import Operation, OpType, Submission
 from agent.protocol.tools import ToolResult
+from agent.sessions.errors import SessionError
+from agent.sessions.restore import TurnMark
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """The saved session to start with; see `agent.core.resuming.resume`."""
+
+    path: Path
+    fork: bool = False
+    keep_model: bool = False
 
 
 async def submission_loop(
@@ -44,11 +62,13 @@ async def submission_loop(
     tool_router: ToolRouter | None = None,
     session_holder: list[Session | None] | None = None,
     stream: bool = True,
+    resumption: Resumption | None = None,
 ) -> None:
     """Serve submissions until `shutdown`. The first event is `ready`, the last `shutdown`.
 
-    `session_holder[0]` becomes the session, so that a user interface can call `cancel()`. Raises what opening the
-    session raises (`UnknownModelError`); afterwards nothing but `CancelledError`.
+    `session_holder[0]` becomes the session, so that a user interface can call `cancel()` and `steer()`. Raises what
+    opening or resuming the session raises (`UnknownModelError`, `SessionError`, OSError); afterwards nothing but
+    `CancelledError`.
     """
     router = tool_router or ToolRouter(create_builtin_tools())
     async with router:
@@ -56,8 +76,13 @@ async def submission_loop(
         if session_holder is not None:
             session_holder[0] = session
         try:
+            resumed = None
+            if resumption is not None:
+                resumed = await resume(session, resumption.path, fork=resumption.fork, keep_model=resumption.keep_model)
             count = len(router.names)
             await session.send_event(Ready(f"{count} tools ready", count, session.session_id, session.model_name))
+            if resumed is not None:
+                await report(session, resumed)
             while session.is_running:
                 await process_submission(session, await submission_queue.get())
         finally:
@@ -85,12 +110,16 @@ class Handlers:
     @staticmethod
     async def run_agent(session: Session, text: str) -> str | None:
         """A turn on the person's `text`; returns the final answer, or None when there is none (yet)."""
-        session.reset_cancel()
+        session.interruption.clear()
+        session.inbox.drop_steering()
         await Handlers.abandon_pending_approval(session)
         session.repair_history()
         session.turn = TurnState(session.config.max_iterations, session.surroundings.headless)
         if text.strip():  # without text: go on from where history is
-            session.remember(user_message(text))
+            message = user_message(text)
+            session.remember(message)
+            session.turns.append(TurnMark(message.id, text))
+        session.checkpoints.begin_turn(session.turns[-1].id if session.turns else session.session_id)
         return await Handlers._drive(session, session.turn)
 
     @staticmethod
@@ -100,15 +129,21 @@ class Handlers:
         answer: str | None = None
         end: Payload
         try:
-            outcome = await run_turn(session, turn)
+            with time_limit(session):
+                outcome = await run_turn(session, turn)
             if outcome.kind == "waiting":
                 return None
             answer = outcome.final_text
             end = TurnComplete(len(session.history.items), answer, "iteration_limit" if turn.is_closing else "done")
         except TurnCancelled:
-            end = Interrupted()
+            is_late = session.wall.is_over
+            end = TurnComplete(len(session.history.items), None, "time_limit") if is_late else Interrupted()
+        except LimitReached as limit:
+            end = TurnComplete(len(session.history.items), None, limit.stop_reason)
         except TurnStopped as stop:
             end = ErrorRaised(str(stop), "guard")
+        except CompactionFailedError as error:
+            end = ErrorRaised(str(error), "overflow")
         except LLMCallError as error:
             end = ErrorRaised(session.secrets.scrub(error.failure.user_text), error.failure.kind.value)
         except Exception as error:  # a bug of ours must not leave the turn without an end
@@ -122,8 +157,12 @@ class Handlers:
         session.repair_history()
         session.turn = None
         session.turn_count += 1
-        await session.save()
+        changes = await asyncio.to_thread(session.checkpoints.end_turn)
+        if changes is not None:
+            session.record("checkpoint", {"turn_id": changes.turn_id, "paths": changes.paths})
+        session.inbox.drop_steering()
         await session.send_event(end)
+        await session.save()
 
     @staticmethod
     async def exec_approval(session: Session, approvals: list[dict[str, Any]]) -> str | None:
@@ -132,7 +171,7 @@ class Handlers:
         if pending is None or turn is None:
             await session.send_event(ErrorRaised("Nothing is waiting for an approval."))
             return None
-        session.reset_cancel()
+        session.interruption.clear()
         session.pending = None
         answers = {str(answer.get("tool_call_id")): answer for answer in approvals}
         records = await settle_approvals(session, pending.calls, answers)
@@ -152,33 +191,10 @@ class Handlers:
             await record(session, prepared, ToolResult("Not run: the person went on without approving it.", ok=False))
 
     @staticmethod
-    async def undo(session: Session) -> None:
-        """Take back the last turn."""
-        session.pending = session.turn = None
-        session.plan = ()
-        removed = session.history.undo_last_turn()
-        if session.journal:
-            session.journal.append("context", {"undo": removed})
-        await session.send_event(UndoComplete(removed))
-
-    @staticmethod
     async def new_conversation(session: Session, clear_screen: bool) -> None:
         """Begin again with an empty history."""
         old = await session.start_new_conversation()
         await session.send_event(NewComplete(session_id=session.session_id, clear_screen=clear_screen, **old))
-
-    @staticmethod
-    async def configure(session: Session, settings: dict[str, Any]) -> None:
-        """Change the model or the approval mode."""
-        if "model_name" in settings:
-            try:
-                session.update_model(settings["model_name"])
-            except ValueError as error:
-                await session.send_event(ErrorRaised(str(error), "model"))
-                return
-        if "yolo_mode" in settings:
-            session.set_yolo_mode(bool(settings["yolo_mode"]))
-        await session.send_event(SettingsChanged(session.model_name, session.yolo_mode))
 
     @staticmethod
     async def shutdown(session: Session) -> None:
@@ -187,6 +203,18 @@ class Handlers:
         session.is_running = False
         await session.save()
         await session.send_event(Shutdown())
+
+
+@contextlib.contextmanager
+def time_limit(session: Session) -> Iterator[None]:
+    """Stop what runs inside when the run's time is up."""
+    remaining_s = session.wall.remaining_s
+    timer = None if remaining_s is None else asyncio.get_running_loop().call_later(remaining_s, session.cancel)
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 async def _user_input(session: Session, operation: Operation) -> None:
@@ -206,25 +234,48 @@ async def _interrupt(session: Session, _operation: Operation) -> None:
     await Handlers._end_turn(session, Interrupted())
 
 
-async def _undo(session: Session, _operation: Operation) -> None:
-    await Handlers.undo(session)
+async def _undo(session: Session, operation: Operation) -> None:
+    data = operation.data or {}
+    await Handlers.abandon_pending_approval(session)
+    session.turn = None
+    await session.send_event(await undo(session, int(data.get("turns", 1)), data.get("what", "both")))
 
 
-async def _compact(session: Session, _operation: Operation) -> None:
-    before, after = session.history.compact()
-    await session.send_event(Compacted(before, after))
+async def _compact(session: Session, operation: Operation) -> None:
+    """Always reports: `compacted`, or the reason why not."""
+    session.interruption.clear()
+    try:
+        instructions = str((operation.data or {}).get("instructions", ""))
+        await compact(session, target_tokens=session.history.usage_tokens // 2, instructions=instructions)
+    except TurnCancelled:
+        await session.send_event(Interrupted())
+    except CompactionFailedError as error:
+        await session.send_event(ErrorRaised(str(error), "overflow"))
 
 
 async def _new(session: Session, operation: Operation) -> None:
     await Handlers.new_conversation(session, bool((operation.data or {}).get("clear_screen")))
 
 
-async def _resume(session: Session, _operation: Operation) -> None:
-    await session.send_event(ErrorRaised("Resume failed: saved sessions cannot be taken up yet.", "usage"))
+async def _resume(session: Session, operation: Operation) -> None:
+    data = operation.data or {}
+    await Handlers.abandon_pending_approval(session)
+    try:
+        resumed = await resume(session, Path(str(data.get("path", ""))), fork=bool(data.get("fork")))
+    except (SessionError, OSError) as error:
+        await session.send_event(ErrorRaised(f"This session cannot be taken up: {error}", "usage"))
+    else:
+        await report(session, resumed)
+
+
+async def _rename(session: Session, operation: Operation) -> None:
+    session.title = " ".join(str((operation.data or {}).get("title", "")).split())
+    session.record("title", {"title": session.title, "by": "person"})
+    await session.send_event(Renamed(session.title))
 
 
 async def _configure(session: Session, operation: Operation) -> None:
-    await Handlers.configure(session, operation.data or {})
+    await configure(session, operation.data or {})
 
 
 async def _shutdown(session: Session, _operation: Operation) -> None:
@@ -239,6 +290,7 @@ HANDLERS: dict[OpType, Callable[[Session, Operation], Awaitable[None]]] = {
     OpType.COMPACT: _compact,
     OpType.NEW: _new,
     OpType.RESUME: _resume,
+    OpType.RENAME: _rename,
     OpType.CONFIGURE: _configure,
     OpType.SHUTDOWN: _shutdown,
 }

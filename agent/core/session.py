@@ -1,7 +1,7 @@
 """A session: the state of one conversation. Only the submission task changes it; a user interface sees its events.
 
-The two exceptions are `cancel()`, which a user interface calls to stop the running turn at once, and the event queue,
-which it reads.
+The exceptions: `cancel()` and `steer()`, with which a user interface reaches a running turn at once, and the event
+queue, which it reads.
 """
 
 from __future__ import annotations
@@ -9,42 +9,44 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from agent.config import Config
+from agent import __version__
+from agent.budget.ledger import Ledger
+from agent.config import Config, cache_dir
 from agent.context_manager.manager import ContextManager
 from agent.context_manager.memory import find_memory_files
 from agent.context_manager.system_prompt import SystemPromptInputs, render_system_prompt
 from agent.core.approval_policy import ApprovalPolicy, Mode
+from agent.core.inbox import Inbox
+from agent.core.interruption import Interruption, end_tasks
+from agent.core.known_files import KnownFiles
 from agent.core.tools import ToolRouter
 from agent.core.turn_state import PendingApproval, TurnState
+from agent.core.wall_clock import WallClock
+from agent.llm.calls import Timeouts
 from agent.llm.client import LLMClient
-from agent.llm.local import discover_context_window
 from agent.llm.params import resolve_route
+from agent.llm.window import resolve_window
 from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, ToolLog
-from agent.protocol.messages import Message, ToolCall, new_id, utc_now
+from agent.protocol.messages import Message, ToolCall, new_id, user_message, utc_now
 from agent.protocol.operations import OpType
-from agent.protocol.tools import ApprovalContext, FileFingerprint
+from agent.protocol.tools import ApprovalContext
+from agent.sessions.checkpoints import Checkpoints
 from agent.sessions.journal import Journal, journal_path
 from agent.sessions.redact import LiveSecrets, child_environment
+from agent.sessions.restore import RestoredSession, TurnMark
 
-__all__ = ["Event", "OpType", "Session", "Surroundings", "TurnCancelled"]
+__all__ = ["Event", "OpType", "Session", "Surroundings"]
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 DEFAULT_WINDOW_TOKENS = 200_000
 UNKNOWN_LOCAL_WINDOW_TOKENS = 32_768
-CANCEL_PATIENCE_S = 2.0
-
-
-class TurnCancelled(Exception):
-    """The person stopped the turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,10 @@ class Surroundings:
     headless: bool = False
     hf_token: str | None = None
     hf_user: str | None = None
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """How a retry waits."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    """How long a silent model is waited for."""
 
 
 @dataclass
@@ -76,14 +82,16 @@ class Session:
     secrets: LiveSecrets
     child_env: Mapping[str, str]
     model_name: str
+    reasoning_effort: str | None
+    wall: WallClock
     stream: bool = True
     is_running: bool = True
-    turn_count: int = 0
+    interruption: Interruption = field(default_factory=Interruption)
+    inbox: Inbox = field(default_factory=Inbox)
     turn: TurnState | None = None
     pending: PendingApproval | None = None
-    plan: tuple[PlanItem, ...] = ()
-    known_files: dict[Path, FileFingerprint] = field(default_factory=dict)
     model_effective_effort: dict[str, str | None] = field(default_factory=dict)
+    told_of_mechanical_compaction: bool = False
 
     @classmethod
     async def open(
@@ -103,40 +111,78 @@ class Session:
             config=config,
             surroundings=surroundings,
             router=router,
-            llm=LLMClient(surroundings.hf_token, surroundings.environ),
+            llm=LLMClient(
+                surroundings.hf_token,
+                surroundings.environ,
+                cache_dir=cache_dir(surroundings.environ),
+                cache_ttl=config.prompt_cache_ttl,
+            ),
             policy=_policy(config, surroundings),
             secrets=secrets,
             child_env=child_environment(surroundings.environ, tuple(config.child_env)),
             model_name=config.model_name,
+            reasoning_effort=config.reasoning_effort,
+            wall=WallClock(config.max_wall_s),
             stream=stream,
         )
         await session._begin()
         return session
 
     def __post_init__(self) -> None:
-        self._cancelled = asyncio.Event()
         self._window_task: asyncio.Task[None] | None = None
         self._seq = 0
-        self._call_ids: set[str] = set()
         self._told_unsaved = False
+        self._partials: dict[str, str] = {}
 
     async def _begin(self) -> None:
-        """A fresh conversation: id, system prompt, history, journal."""
-        self.session_id = new_id()
+        """A fresh conversation. Nothing is written before it has a message."""
+        self._identify(new_id())
         self.started = utc_now()
-        self.spill_dir = self.surroundings.state_dir / "spill" / self.session_id
+        self.history = await self._new_history()
+        self.journal = self._new_journal()
+        self._is_recorded = False
+        self.ledger = Ledger(self.config.max_cost_usd)
+        self.title, self.pending, self.turn = "", None, None
+        self.plan: tuple[PlanItem, ...] = ()
+        self.turns: list[TurnMark] = []
+        self.turn_count = 0
+        self.was_compacted = False
+        self.known_files: KnownFiles = KnownFiles()
+        self._call_ids: set[str] = set()
+        self.interruption.clear()
+        self._learn_window()
+
+    def _identify(self, session_id: str) -> None:
+        """Take `session_id` for everything that is kept outside of the journal."""
+        self.session_id = session_id
+        self.llm.session_id = session_id
+        self.spill_dir = self.surroundings.state_dir / "spill" / session_id
+        self.checkpoints = Checkpoints(self.surroundings.state_dir, session_id, self.workspace)
+
+    async def _new_history(self) -> ContextManager:
         prompt = await asyncio.to_thread(self._system_prompt)
-        self.history = ContextManager(prompt, self._window_tokens(), self.router.get_tool_specs_for_llm())
-        path = journal_path(self.surroundings.state_dir, self.session_id, self.started)
-        self.journal = Journal(path, self.secrets) if self.config.save_sessions else None
-        if self.journal:
-            start = {"id": self.session_id, "model": self.model_name, "cwd": str(self.workspace)}
-            self.journal.append("start", start)
-            self.journal.append_message(self.history.items[0])
-        self.turn_count, self.plan, self.pending, self.turn = 0, (), None, None
-        self.known_files.clear()
-        self._call_ids.clear()
-        self._cancelled.clear()
+        return ContextManager(prompt, self._window_tokens(), self.router.get_tool_specs_for_llm())
+
+    def _new_journal(self) -> Journal | None:
+        if not self.config.save_sessions:
+            return None
+        return Journal.create(journal_path(self.surroundings.state_dir, self.session_id, self.started), self.secrets)
+
+    async def adopt(self, restored: RestoredSession, journal: Journal | None, session_id: str) -> None:
+        """Become the restored session, writing on in `journal`; what that does not hold stays as it is."""
+        await self._close_journal()
+        self._identify(session_id)
+        self.started = restored.started
+        self.history = await self._new_history()
+        self.history.restore(restored.messages)
+        self.journal, self._is_recorded = journal, False
+        self.title, self.plan = restored.title, restored.plan
+        self.pending = self.turn = None
+        self.turns, self.turn_count = list(restored.turns), restored.turn_count
+        self.was_compacted = restored.messages != restored.transcript
+        self.known_files = KnownFiles(restored.known_files)
+        self._call_ids = {call.id for message in restored.messages for call in message.tool_calls}
+        self.interruption.clear()
         self._learn_window()
 
     def _system_prompt(self) -> str:
@@ -163,24 +209,29 @@ class Session:
             "previous_session_id": self.session_id,
             "previous_turn_count": self.turn_count,
             "previous_message_count": len(self.history.items),
-            "saved_path": str(self.journal.path) if self.journal else None,
+            "saved_path": str(self.journal.path) if self.journal and self._is_recorded else None,
         }
+        cap_usd = self.ledger.cap_usd
         await self._close_journal()
         await self._begin()
+        self.ledger.set_cap(cap_usd)
         return old
 
     async def close(self) -> None:
         """Save and let go of everything held."""
-        if self._window_task is not None:
-            await _end({self._window_task})
         await self._close_journal()
-        with contextlib.suppress(OSError):
-            self.spill_dir.rmdir()  # nothing was spilled
 
     async def _close_journal(self) -> None:
-        if self.journal:
-            self.journal.append("end", {"turns": self.turn_count})
-            await asyncio.to_thread(self.journal.close)
+        """The conversation is over. Whoever still has something to say of it comes too late for the journal."""
+        if self._window_task is not None:
+            await end_tasks({self._window_task})
+        journal, self.journal = self.journal, None
+        if journal is not None:
+            if self._is_recorded:
+                journal.append("end", {"turns": self.turn_count})
+            await asyncio.to_thread(journal.close)
+        with contextlib.suppress(OSError):
+            self.spill_dir.rmdir()  # nothing was spilled
 
     # --- what tools see (agent.protocol.tools.ToolSession) ----------------------------------------------------------
 
@@ -188,6 +239,14 @@ class Session:
     def workspace(self) -> Path:
         """Directory that relative paths start from."""
         return self.surroundings.workspace
+
+    def keep_partial(self, tool_call_id: str, output: str) -> None:
+        """Remember what a call that is being stopped has got so far; `take_partial` hands it over."""
+        self._partials[tool_call_id] = output
+
+    def take_partial(self, tool_call_id: str) -> str:
+        """What the stopped call has got, scrubbed by whoever records it; empty if it left nothing."""
+        return self._partials.pop(tool_call_id, "")
 
     async def emit(self, payload: Payload) -> None:
         """Send an event; a changed plan is remembered with the turn it belongs to."""
@@ -203,7 +262,7 @@ class Session:
         """Number, journal and queue an event."""
         self._seq += 1
         event = Event(payload, self._seq)
-        if self.journal:
+        if self.journal and self._is_recorded:
             self.journal.append_event(event)
         await self.event_queue.put(event)
         if self.journal and self.journal.problem and not self._told_unsaved:
@@ -211,23 +270,64 @@ class Session:
             await self.send_event(ToolLog("system", f"This session is not being saved: {self.journal.problem}"))
         return event
 
+    def record(self, kind: str, data: dict[str, Any]) -> None:
+        """Write something to the journal. The first record brings the head of the file with it."""
+        if self.journal is None:
+            return
+        self.begin_record()
+        self.journal.append(kind, data)
+
+    def begin_record(self, parent: str | None = None) -> None:
+        """Write the head of the journal, once: a session in which nothing was said leaves no file behind."""
+        if self.journal is None or self._is_recorded:
+            return
+        self._is_recorded = True
+        head = {
+            "id": self.session_id,
+            "parent": parent,
+            "user": self.surroundings.hf_user,
+            "cwd": str(self.workspace),
+            "version": __version__,
+            "model": self.model_name,
+            "effort": self.reasoning_effort,
+            "headless": self.surroundings.headless,
+        }
+        self.journal.append("start", head)
+        self.journal.append_message(self.history.items[0])
+
+    def goes_on_in(self, journal_head: dict[str, Any]) -> None:
+        """Mark in an existing journal that the session goes on from here."""
+        self._is_recorded = True
+        if self.journal is not None:
+            self.journal.append("resume", journal_head)
+
     def remember(self, message: Message) -> None:
         """Add a message to history and journal."""
-        stored = self.history.add_message(message)
-        if self.journal:
-            self.journal.append_message(stored)
+        self._record_message(self.history.add_message(message))
 
     def remember_result(self, message: Message) -> None:
         """Add a tool result in its place."""
-        stored = self.history.add_result(message)
-        if self.journal:
-            self.journal.append_message(stored)
+        self._record_message(self.history.add_result(message))
 
     def repair_history(self) -> None:
         """Answer what was left without a result."""
-        for stub in self.history.repair():
-            if self.journal:
-                self.journal.append_message(stub)
+        before = self.history.items
+        stubs = self.history.repair()
+        if len(self.history.items) != len(before) + len(stubs):
+            self.history_changed(before, "repair")
+            return
+        for stub in stubs:
+            self._record_message(stub)
+
+    def _record_message(self, stored: Message) -> None:
+        if self.journal:
+            self.begin_record()
+            self.journal.append_message(stored)
+
+    def history_changed(self, before: Sequence[Message], reason: str) -> None:
+        """Journal that history is no longer what it was `before`, other than by what was added."""
+        if self.journal and self._is_recorded and before is not self.history.items:
+            self.journal.append_context(before, self.history.items, reason)
 
     def with_unique_id(self, call: ToolCall) -> ToolCall:
         """`call`, under a new id if an earlier call of this session has the same (some servers count per reply)."""
@@ -237,9 +337,25 @@ class Session:
         return call
 
     async def save(self) -> None:
-        """Make the journal durable."""
-        if self.journal:
-            await asyncio.to_thread(self.journal.sync)
+        """Make the journal durable, with what is news of known files."""
+        if self.journal is None:
+            return
+        if news := self.known_files.take_news():
+            self.journal.append_files(news)
+        await asyncio.to_thread(self.journal.sync)
+
+    def steer(self, text: str) -> None:
+        """What the person adds while a turn runs; a user interface may call this at any time, like `cancel`."""
+        self.inbox.steer(text)
+
+    def take_inbox(self) -> list[str]:
+        """Put what waits for the model into history; returns the person's part of it."""
+        texts, notes = self.inbox.take()
+        for text in texts:
+            self.remember(user_message(text, "steering"))
+        for note in notes:
+            self.remember(user_message(note, "guard"))
+        return texts
 
     # --- settings ---------------------------------------------------------------------------------------------------
 
@@ -261,70 +377,43 @@ class Session:
         self._learn_window()
 
     def effective_effort_for(self, model_name: str) -> str | None:
-        """The effort to ask `model_name` for: what was found to work, else the configured one."""
-        return self.model_effective_effort.get(model_name, self.config.reasoning_effort)
+        """The effort to ask `model_name` for: what was found to work, else the preferred one."""
+        return self.model_effective_effort.get(model_name, self.reasoning_effort)
+
+    def record_settings(self) -> None:
+        """Journal the model and effort in use, once there is a journal to speak of."""
+        if self._is_recorded:
+            self.record("model", {"model": self.model_name, "effort": self.reasoning_effort})
 
     def _window_tokens(self) -> int:
+        """What to go by until the window is known."""
         is_local = resolve_route(self.model_name).provider.is_local
         return self.config.context_window or (UNKNOWN_LOCAL_WINDOW_TOKENS if is_local else DEFAULT_WINDOW_TOKENS)
 
     def _learn_window(self) -> None:
-        """Ask a local server for its window, beside everything else."""
-        route = resolve_route(self.model_name)
+        """Find out the model's window, beside everything else."""
         if self._window_task is not None:
             self._window_task.cancel()
-        if self.config.context_window is None and route.provider.is_local:
-            self._window_task = asyncio.create_task(self._ask_window(self.model_name), name="context window")
+        self._window_task = asyncio.create_task(self._ask_window(self.model_name), name="context window")
 
     async def _ask_window(self, model_name: str) -> None:
-        window = await discover_context_window(resolve_route(model_name), self.surroundings.environ)
-        if window and model_name == self.model_name:
-            self.history.model_max_tokens = window
+        window = await resolve_window(
+            model_name,
+            configured=self.config.context_window,
+            environ=self.surroundings.environ,
+            client=self.llm,
+        )
+        if model_name != self.model_name:
+            return
+        self.history.model_max_tokens = window.tokens
+        if window.warning:
+            await self.send_event(ToolLog("system", window.warning))
 
     # --- interruption -----------------------------------------------------------------------------------------------
 
     def cancel(self) -> None:
         """Stop the running turn as soon as possible. Safe to call at any time."""
-        self._cancelled.set()
-
-    def reset_cancel(self) -> None:
-        """Forget an earlier cancellation: a new turn or an approval begins."""
-        self._cancelled.clear()
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the running turn has been stopped."""
-        return self._cancelled.is_set()
-
-    async def cancellable(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work`, or end it and raise `TurnCancelled` when the turn is stopped."""
-        task = asyncio.ensure_future(work)
-        if not await self.finish_or_cancel([task]):
-            raise TurnCancelled
-        return task.result()
-
-    async def finish_or_cancel(self, tasks: Iterable[asyncio.Future[Any]]) -> bool:
-        """Wait until all `tasks` are done, or end those that are not when the turn is stopped. True if all finished."""
-        waiting = set(tasks)
-        stop = asyncio.ensure_future(self._cancelled.wait())
-        try:
-            while waiting and not stop.done():
-                done, _ = await asyncio.wait({stop, *waiting}, return_when=asyncio.FIRST_COMPLETED)
-                waiting -= done
-            return not waiting
-        finally:
-            stop.cancel()
-            await _end(waiting)
-
-
-async def _end(tasks: set[asyncio.Future[Any]]) -> None:
-    """Cancel `tasks` and wait for them, but not forever: some libraries swallow a cancellation."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        _, stuck = await asyncio.wait(tasks, timeout=CANCEL_PATIENCE_S)
-        for task in stuck:
-            logger.warning("%r did not end when cancelled", task)
+        self.interruption.press()
 
 
 def _policy(config: Config, surroundings: Surroundings) -> ApprovalPolicy:

@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.core.guards import CallRecord
 from agent.core.session import Session
+from agent.core.tool_costs import Held, hold, settle, within_budget
 from agent.core.turn_state import PreparedCall
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolLog, ToolOutput, ToolStateChange
 from agent.protocol.messages import FunctionCall, ToolCall, tool_message, valid_text
@@ -23,6 +24,8 @@ from agent.protocol.tools import ToolResult
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = "Interrupted by the person before it finished. Its effects, if any, are unknown."
+
+NOT_BEGUN = "Interrupted by the person before it began. Nothing was run."
 
 
 def prepare(session: Session, call: ToolCall) -> PreparedCall:
@@ -37,10 +40,13 @@ def prepare(session: Session, call: ToolCall) -> PreparedCall:
     spec = session.router.find(call.function.name)
     assert spec is not None  # problem_with knows the name
     decision = session.policy.decide(spec, arguments)
+    estimate = spec.estimate_cost(arguments)
+    if estimate is not None:
+        decision = within_budget(session, decision, estimate)
+    prepared = PreparedCall(call, arguments, decision, estimate=estimate)
     if decision.action == "deny":
-        denied = ToolResult(f"Not run: {decision.reason}", ok=False)
-        return PreparedCall(call, arguments, decision, problem=denied)
-    return PreparedCall(call, arguments, decision)
+        return replace(prepared, problem=ToolResult(f"Not run: {decision.reason}", ok=False))
+    return prepared
 
 
 def _parse(call: ToolCall) -> tuple[dict[str, Any], str | None]:
@@ -85,14 +91,16 @@ async def run_batch(
     for prepared in calls:
         if prepared.decision is not None and prepared.decision.action == "deny":
             await session.send_event(_state(prepared, "rejected"))
-    tasks = [asyncio.create_task(_run(session, prepared)) for prepared in calls]
     started = time.monotonic()
-    finished = await session.finish_or_cancel(tasks)
+    ready = asyncio.create_task(_before_running(session, calls))
+    holds = [hold(session, prepared) for prepared in calls]
+    tasks = [asyncio.create_task(_run(session, *one, ready)) for one in zip(calls, holds, strict=True)]
+    finished = await session.interruption.finish_or_cancel([ready, *tasks])
     waited_s = time.monotonic() - started
     records = []
     for prepared, task in zip(calls, tasks, strict=True):
         done = task.done() and not task.cancelled()
-        result, duration_s = task.result() if done else (ToolResult(INTERRUPTED, ok=False), waited_s)
+        result, duration_s = task.result() if done else (_interrupted(session, prepared, ready), waited_s)
         if not done:
             await session.send_event(_state(prepared, "cancelled"))
         await record(session, prepared, result, duration_s)
@@ -101,12 +109,37 @@ async def run_batch(
     return records if finished else None
 
 
-async def _run(session: Session, prepared: PreparedCall) -> tuple[ToolResult, float]:
-    """The result of one call and its duration. Raises nothing but `CancelledError`."""
+async def _before_running(session: Session, calls: Sequence[PreparedCall]) -> None:
+    """Make what is about to happen survive the end of this program: which calls begin, and the files as they are."""
+    runnable = [prepared for prepared in calls if prepared.problem is None]
+    if session.journal is not None:
+        session.journal.append_running([prepared.call for prepared in runnable])
+    await session.save()
+    for prepared in runnable:
+        spec = session.router.find(prepared.call.function.name)
+        paths = spec.changes(prepared.arguments, session.workspace) if spec else ()
+        if paths != ():
+            await asyncio.to_thread(session.checkpoints.before_change, paths)
+
+
+async def _run(
+    session: Session, prepared: PreparedCall, held: Held, ready: asyncio.Task[None]
+) -> tuple[ToolResult, float]:
+    """The result of one call and its duration, once all is `ready`. Raises nothing but `CancelledError`."""
+    await asyncio.shield(ready)
     if prepared.problem is not None:
         return prepared.problem, 0.0
+    if isinstance(held, ToolResult):
+        return held, 0.0
     started = time.monotonic()
-    result = await session.router.call_tool(prepared.call.function.name, prepared.arguments, session, prepared.call.id)
+    result: ToolResult | None = None
+    try:
+        result = await session.router.call_tool(
+            prepared.call.function.name, prepared.arguments, session, prepared.call.id
+        )
+    finally:
+        if held is not None:
+            await settle(session, held, result)
     return result, time.monotonic() - started
 
 
@@ -117,6 +150,14 @@ async def record(session: Session, prepared: PreparedCall, result: ToolResult, d
     call = prepared.call
     session.remember_result(tool_message(call, output))
     await session.send_event(ToolOutput(call.function.name, call.id, output, result.ok, display, round(duration_s, 3)))
+
+
+def _interrupted(session: Session, prepared: PreparedCall, ready: asyncio.Task[None]) -> ToolResult:
+    """The result of a stopped call: what it had got, and that this is not all."""
+    if not ready.done() or ready.cancelled():
+        return ToolResult(NOT_BEGUN, ok=False)
+    partial = session.take_partial(prepared.call.id)
+    return ToolResult(f"{partial}\n[{INTERRUPTED}]" if partial else INTERRUPTED, ok=False)
 
 
 def _started(prepared: PreparedCall) -> ToolCallStarted:

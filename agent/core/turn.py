@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
+from agent.context_manager.prompts import render
+from agent.core.compacting import compact
+from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.guards import PASS, Verdict
-from agent.core.session import Session, TurnCancelled
+from agent.core.model_calls import HEADLESS_PATIENCE_S, ask, call_hooks
+from agent.core.session import Session
 from agent.core.tool_batch import approval_item, prepare, run_batch
 from agent.core.turn_state import PendingApproval, PreparedCall, TurnState
-from agent.llm.calls import CallHooks, CallRequest, complete
+from agent.core.wall_clock import in_words
+from agent.llm.calls import CallRequest
 from agent.llm.failures import FailureKind, LLMCallError
 from agent.llm.params import resolve_route
 from agent.llm.stream import LLMResult
@@ -18,8 +23,7 @@ from agent.protocol.events import (
     AssistantChunk,
     AssistantMessage,
     AssistantStreamEnd,
-    Compacted,
-    LLMCall,
+    Steered,
     ToolLog,
 )
 from agent.protocol.messages import Message, assistant_message, user_message
@@ -27,10 +31,6 @@ from agent.protocol.messages import Message, assistant_message, user_message
 OVERFLOW_RECOVERIES = 2
 
 NO_SUMMARY = "The iteration limit was reached before the work was finished, and the model gave no closing summary."
-
-
-class TurnStopped(Exception):
-    """A guard ended the turn; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,15 @@ WAITING = StepOutcome("waiting")
 async def run_turn(session: Session, turn: TurnState) -> StepOutcome:
     """Model call, tool calls, again, until an answer without calls or a wait for approval.
 
-    Raises `TurnCancelled`, `TurnStopped` and `LLMCallError`; history is valid in every case.
+    Raises what agent/core/endings.py lists, `LLMCallError` and `CompactionFailedError`; history is valid in every case.
     """
     while True:
         await before_step(session, turn)
         reply = await call_model(session, turn)
         turn.iteration += 1
         outcome = await take_step(session, turn, reply)
+        if outcome.kind == "done" and session.inbox.has_steering and not turn.is_closing:
+            continue  # the person has added something meanwhile: the answer was not the last word
         if outcome.kind != "continue":
             return outcome
 
@@ -62,18 +64,27 @@ async def run_turn(session: Session, turn: TurnState) -> StepOutcome:
 async def before_step(session: Session, turn: TurnState) -> None:
     """Guards and room: everything that must hold before the model is asked."""
     stop_if_cancelled(session)
+    check_time(session)
+    for text in session.take_inbox():
+        await session.send_event(Steered(text))
     if not turn.is_closing:
         view = turn.view(session.plan)
         await apply(session, turn, first_word([guard.before_call(view) for guard in turn.guards]))
     if session.history.needs_compaction:
-        before, after = session.history.compact()
-        if after < before:
-            await session.send_event(Compacted(before, after))
+        await compact(session)
+
+
+def check_time(session: Session) -> None:
+    """Raise `LimitReached` when the run's time is up; tell the model when it is nearly so."""
+    if session.wall.is_over:
+        raise LimitReached("time_limit", f"The time limit of {in_words(session.wall.limit_s or 0)} is reached.")
+    if session.wall.warning_due():
+        session.inbox.note(render("guards/time_low", remaining=in_words(session.wall.remaining_s or 0)))
 
 
 def stop_if_cancelled(session: Session) -> None:
     """Raise `TurnCancelled` if the person has stopped the turn."""
-    if session.is_cancelled:
+    if session.interruption.is_pressed:
         raise TurnCancelled
 
 
@@ -110,8 +121,7 @@ async def call_model(session: Session, turn: TurnState) -> LLMResult:
             recoveries += 1
             await notice(session, "The model says that the conversation is too long for it; shortening it.")
             session.history.learn_limit(error.failure.limit_tokens)
-            before, after = session.history.compact(session.history.usage_tokens // 2, forced=True)
-            await session.send_event(Compacted(before, after))
+            await compact(session, target_tokens=session.history.usage_tokens // 2, forced=True)
 
 
 async def _call(session: Session, turn: TurnState) -> LLMResult:
@@ -123,6 +133,7 @@ async def _call(session: Session, turn: TurnState) -> LLMResult:
         tool_choice="none" if turn.is_closing else "auto",
         reasoning_effort=session.effective_effort_for(session.model_name),
         stream=session.stream,
+        patience_s=HEADLESS_PATIENCE_S if session.surroundings.headless else 0.0,
     )
 
     async def show(text: str) -> None:
@@ -131,9 +142,9 @@ async def _call(session: Session, turn: TurnState) -> LLMResult:
     async def tell(text: str) -> None:
         await notice(session, text)
 
-    hooks = CallHooks(on_text=show, on_notice=tell)
+    hooks = call_hooks(session, on_text=show, on_notice=tell)
     try:
-        reply = await session.cancellable(complete(session.llm, request, hooks))
+        reply = await ask(session, request, hooks, "main", session.history.usage_tokens)
     except (TurnCancelled, LLMCallError):
         partial = hooks.assembler.text
         if partial.strip():
@@ -141,33 +152,16 @@ async def _call(session: Session, turn: TurnState) -> LLMResult:
         if partial and session.stream:
             await session.send_event(AssistantStreamEnd())
         raise
-    if reply.dropped_effort:
-        session.model_effective_effort[session.model_name] = None
+    if reply.effort_used != request.reasoning_effort:
+        session.model_effective_effort[session.model_name] = reply.effort_used
     if reply.dropped_thinking:
+        before = session.history.items
         session.history.drop_thinking()
-    await _account(session, reply)
+        session.history_changed(before, "thinking dropped")
+    session.history.record_usage(reply.usage.prompt_tokens if reply.usage else None)
     if session.stream:
         await session.send_event(AssistantStreamEnd())
     return reply
-
-
-async def _account(session: Session, reply: LLMResult) -> None:
-    """Report the call's usage and cost, and believe its token count."""
-    usage = reply.usage
-    session.history.record_usage(usage.prompt_tokens if usage else None)
-    counts = asdict(usage) if usage else {}
-    counts.pop("cost_usd", None)  # the provider's own figure; reply.cost_usd is what we make of it
-    await session.send_event(
-        LLMCall(
-            model=session.model_name,
-            kind="main",
-            latency_ms=reply.latency_ms,
-            finish_reason=reply.finish_reason,
-            cost_usd=reply.cost_usd,
-            cost_known=reply.cost_usd is not None,
-            **counts,
-        )
-    )
 
 
 async def take_step(session: Session, turn: TurnState, reply: LLMResult) -> StepOutcome:
@@ -208,7 +202,7 @@ async def use_tools(session: Session, turn: TurnState, reply: LLMResult) -> Step
         turn.saw_tools(records)
     if not waiting:
         return CONTINUE
-    items = tuple([await approval_item(session, call) for call in waiting])
+    items = tuple([await session.interruption.cancellable(approval_item(session, call)) for call in waiting])
     stop_if_cancelled(session)
     session.pending = PendingApproval(tuple(waiting))
     await session.send_event(ApprovalRequired(items, len(items)))

@@ -9,7 +9,7 @@ from agent.core.approval_policy import ApprovalDecision
 from agent.core.guards import CallRecord, Guard, TurnView, new_guards
 from agent.protocol.events import PlanItem
 from agent.protocol.messages import ToolCall
-from agent.protocol.tools import ToolResult
+from agent.protocol.tools import CostEstimate, ToolResult
 
 
 @dataclass(slots=True)
@@ -47,6 +47,8 @@ class PreparedCall:
     decision: ApprovalDecision | None = None
     problem: ToolResult | None = None
     malformed: bool = False
+    estimate: CostEstimate | None = None
+    """What it can cost at most; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,25 +6,56 @@ typed failures and assembly, and is what the rest of the program calls.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from agent.llm.failures import FailureKind, LLMCallError, LLMFailure
-from agent.llm.params import _resolve_llm_params, missing_credentials, needs_litellm, resolve_route
-from agent.llm.providers import RouteKind
+from agent.llm import litellm_backend
+from agent.llm.catalog import CatalogModel, RouterCatalog
+from agent.llm.failures import FailureKind, LLMCallError, LLMFailure, ProviderError
+from agent.llm.params import _resolve_llm_params, base_url, missing_credentials, needs_litellm, resolve_route
+from agent.llm.prices import FREE, ModelPrice, listed_price, router_price
+from agent.llm.prompt_caching import CacheTtl, with_prompt_cache_params, with_prompt_caching
+from agent.llm.providers import HF_ROUTER, RouteKind
 from agent.llm.replay import ReplayScript, script_path
+from agent.llm.routes import Route
 from agent.llm.stream import Delta, LLMResult
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN_ANSWER_TOKENS = 32_000
+"""The longest answer to reckon with where nobody knows."""
 
 
 class LLMClient:
-    """Model access of one session: the HF token and the places in replay scripts. Safe to share with sub-agents."""
+    """Model access of one session: token, prices, places in replay scripts. Safe to share with sub-agents."""
 
-    def __init__(self, hf_token: str | None = None, environ: Mapping[str, str] | None = None) -> None:
-        """`environ` is read at each call (keys, base URLs); by default the process environment."""
+    def __init__(
+        self,
+        hf_token: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        session_id: str = "",
+        *,
+        cache_dir: Path | None = None,
+        cache_ttl: CacheTtl = "5m",
+    ) -> None:
+        """`environ` is read at each call (keys, base URLs); by default the process environment.
+
+        `session_id` keeps the calls of a session together at the HF router and may be set anew; `cache_dir` holds the
+        router's catalog between runs; `cache_ttl` is how long Anthropic keeps a prompt cached.
+        """
         self.hf_token = hf_token
         self.environ = os.environ if environ is None else environ
+        self.session_id = session_id
+        self.cache_ttl = cache_ttl
+        self.catalog = RouterCatalog(lambda: base_url(HF_ROUTER, self.environ), cache_dir)
         self._scripts: dict[str, ReplayScript] = {}
+        self._prices: dict[str, ModelPrice] = {}
+        self._answered: set[str] = set()
+        self._rows: dict[str, Mapping[str, Any] | None] = {}
 
     async def acompletion(
         self,
@@ -35,46 +66,126 @@ class LLMClient:
         tool_choice: str = "auto",
         stream: bool = True,
         reasoning_effort: str | None = None,
+        max_tokens: int | None = None,
+        drop_params: bool = True,
     ) -> AsyncIterator[Delta]:
         """One request to `model` (an id as the person writes it), as deltas; without `stream` a single one.
 
+        `max_tokens` limits the answer; with `drop_params` litellm leaves out what it thinks the model does not take.
         Raises `LLMCallError` before anything is sent when credentials are missing, else the backend's exceptions.
         """
         route = resolve_route(model)
         if problem := missing_credentials(route, self.environ, self.hf_token):
             raise LLMCallError(LLMFailure(FailureKind.NO_CREDENTIALS, problem))
         if not needs_litellm(route):
-            async for delta in self._script(route.litellm_model).stream(messages):
+            async for delta in self._script(route).stream(messages):
                 yield delta
             return
-        from agent.llm import litellm_backend
-
         params = _resolve_llm_params(model, self.hf_token, reasoning_effort, environ=self.environ)
-        request = {"messages": list(messages), "tools": list(tools), "tool_choice": tool_choice, "stream": stream}
+        params = with_prompt_cache_params(params, session_id=self.session_id, environ=self.environ)
+        messages, tools = with_prompt_caching(messages, tools, params, ttl=self.cache_ttl, environ=self.environ)
+        request = {
+            "messages": list(messages),
+            "tools": list(tools),
+            "tool_choice": tool_choice,
+            "stream": stream,
+            "max_tokens": max_tokens,
+            "drop_params": drop_params,
+        }
         deltas = litellm_backend.stream(params, request)
         try:
             async for delta in deltas:
                 yield delta
+            self._answered.add(model)
         finally:
             await deltas.aclose()  # type: ignore[attr-defined]
 
-    def _script(self, name: str) -> ReplayScript:
+    def has_answered(self, model: str) -> bool:
+        """Whether `model` has given a whole answer before: address and key are right, whatever happens now."""
+        return model in self._answered
+
+    def _script(self, route: Route) -> ReplayScript:
+        name = route.litellm_model
         if name not in self._scripts:
             self._scripts[name] = ReplayScript(script_path(name))
         return self._scripts[name]
 
-    def cost_usd(self, model: str, result: LLMResult) -> float | None:
-        """What a call cost: the provider's own figure, 0 for local and replay models, the price list, else None.
+    # --- money and limits ---------------------------------------------------------------------------------------------
 
-        HF router ids are unknown to the price list, and it lists some of them at 0: never believed (spec llm.md §6).
+    async def price_of(self, model: str) -> ModelPrice | None:
+        """What tokens of `model` cost; None where nobody knows. A price once known holds as long as this client.
+
+        HF router: its catalog (the network, at most 5 s); other providers: litellm's bundled table.
         """
-        route = resolve_route(model)
-        if result.usage is not None and result.usage.cost_usd is not None:
-            return result.usage.cost_usd
-        if route.provider.is_local or not needs_litellm(route):
-            return 0.0
-        if result.usage is None or route.provider.kind is RouteKind.ROUTER:
-            return None
-        from agent.llm import litellm_backend
+        if model not in self._prices:
+            route = resolve_route(model)
+            price = self._own_price(route)
+            if price is None and route.provider.kind is RouteKind.ROUTER:
+                price = router_price(await self.catalog_entry(route), route.tag)
+            elif price is None:
+                price = listed_price(await self.table_row(route), self.cache_ttl)
+            if price is None:
+                return None
+            self._prices[model] = price
+        return self._prices[model]
 
-        return litellm_backend.price_usd(route.litellm_model, result.usage)
+    def cost_usd(self, model: str, result: LLMResult) -> float | None:
+        """What a call cost: the provider's own figure, else by the price that `price_of` found; None if unknown."""
+        usage = result.usage
+        if usage is not None and usage.cost_usd is not None:
+            return usage.cost_usd
+        price = self._prices.get(model) or self._own_price(resolve_route(model))
+        if price == FREE:
+            return 0.0
+        return price.cost_usd(usage) if price and usage else None
+
+    def answer_limit_tokens(self, model: str) -> int:
+        """The most tokens that one answer of `model` can have, once `price_of` was asked; 32,000 where nobody knows."""
+        route = resolve_route(model)
+        known = (self._rows.get(route.litellm_model) or {}).get("max_output_tokens")
+        if not isinstance(known, int) or known <= 0:
+            return UNKNOWN_ANSWER_TOKENS
+        is_anthropic = route.litellm_model.startswith("anthropic/")
+        return min(known, litellm_backend.ANTHROPIC_MAX_TOKENS) if is_anthropic else known
+
+    def scripted_window(self, model: str) -> int | None:
+        """The context window in tokens that a replay script names; None for everything else."""
+        script = self._script_if_any(resolve_route(model))
+        return script.window_tokens if script else None
+
+    def _own_price(self, route: Route) -> ModelPrice | None:
+        """The price of what runs on this machine."""
+        if not needs_litellm(route):
+            script = self._script_if_any(route)
+            return script.price if script else FREE
+        return FREE if route.provider.is_local else None
+
+    def _script_if_any(self, route: Route) -> ReplayScript | None:
+        """The script of a replay route; None too if it cannot be read, which the call itself reports."""
+        if needs_litellm(route):
+            return None
+        try:
+            return self._script(route)
+        except ProviderError:
+            return None
+
+    # --- what others know of a model ----------------------------------------------------------------------------------
+
+    async def catalog_entry(self, route: Route) -> CatalogModel | None:
+        """What the HF router says of a model of its own. Without a token for it nothing is asked."""
+        if route.provider.kind is not RouteKind.ROUTER or missing_credentials(route, self.environ, self.hf_token):
+            return None
+        return await self.catalog.lookup(route.name)
+
+    async def table_row(self, route: Route) -> Mapping[str, Any] | None:
+        """What litellm's table says of a model it serves itself; None for local, router and replay models."""
+        if route.provider.kind not in (RouteKind.DIRECT, RouteKind.ANYTHING):
+            return None
+        name = route.litellm_model
+        if name not in self._rows:
+            try:
+                self._rows[name] = await asyncio.to_thread(litellm_backend.table_row, name)
+            except Exception:  # the door to litellm: a broken installation is reported by the first call
+                logger.warning("litellm's table of models cannot be read", exc_info=True)
+                return None
+        return self._rows[name]

@@ -76,6 +76,21 @@ def accepted_level(style: EffortStyle, effort: str) -> str | None:
     return "low" if effort == "minimal" and "low" in style.levels else None
 
 
+def effort_cascade(effort: str) -> tuple[str, ...]:
+    """`effort` and what to try after it, if a model refuses it: each lower level down to `low`."""
+    if effort == "minimal":
+        return ("minimal", "low")
+    levels = EFFORT_LEVELS[:0:-1]
+    return levels[levels.index(effort) :] if effort in levels else ()
+
+
+def next_level(styles: Sequence[EffortStyle], model: str, effort: str) -> str | None:
+    """What to ask `model` for after it has refused `effort`; None when there is nothing left."""
+    style = effort_style(styles, model)
+    sent = accepted_level(style, effort) or effort
+    return next((level for level in effort_cascade(sent)[1:] if level in style.levels), None)
+
+
 def effort_params(
     styles: Sequence[EffortStyle], model: str, effort: str | None, *, label: str, strict: bool = False
 ) -> dict[str, Any]:

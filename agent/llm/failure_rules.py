@@ -178,6 +178,17 @@ _REFUSAL = _any_of(
     r"not supported|unsupported|does ?n[o']t support|only supported by|not (?:permitted|allowed)|extra inputs",
     r"unexpected keyword|should be|input should|not accept",
 )
+_NO_EFFORT = _any_of(
+    r"thinking(?: [\w`'\"]+){0,2} not supported",
+    r"do(?:es)?(?: not|n['’]t) support (?:[\w`'\"]+ ){0,2}(?:thinking|effort parameter|reasoning[_ ]effort)\b",
+    r"(?:unsupported|unknown) (?:parameter|argument)[^\n]{0,30}(?:reasoning|effort|thinking)",
+    r"unrecogni[sz]ed request argument[^\n]{0,30}(?:reasoning|effort|thinking)",
+    r"(?:thinking|output_config|reasoning_effort)\W{1,3}extra inputs are not permitted",
+)
+_LEVEL = _any_of(
+    r"['\"`](?:minimal|low|medium|high|xhigh|max)['\"`]",
+    r"only supported by|supported values|must be one of|input should be",
+)
 
 
 def has_bad_thinking_signature(evidence: Evidence, place: Place) -> bool:
@@ -185,8 +196,13 @@ def has_bad_thinking_signature(evidence: Evidence, place: Place) -> bool:
     return evidence.says(_SIGNATURE) and _is_refused_request(evidence)
 
 
+def takes_no_effort(evidence: Evidence, place: Place) -> bool:
+    """Thinking as such is not supported, whatever the level."""
+    return _is_refused_request(evidence) and evidence.says(_NO_EFFORT) and not evidence.says(_LEVEL)
+
+
 def refuses_effort(evidence: Evidence, place: Place) -> bool:
-    """The reasoning effort, or thinking as such, is not accepted."""
+    """The level of reasoning effort is not accepted."""
     if not (_is_refused_request(evidence) and evidence.says(_EFFORT_NAME)):
         return False
     return evidence.is_a("UnsupportedParamsError") or evidence.says(_REFUSAL)

@@ -83,7 +83,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         waiting += [getattr(one, "original_exception", None), one.__cause__, context]
 
 
+_PARSER_ERROR = "HttpProcessingError"
+"""aiohttp's for an answer it cannot read, such as one cut short: its `code` 400 is none that a server sent."""
+
+
 def _statuses(error: BaseException) -> Iterator[int]:
+    if any(cls.__name__ == _PARSER_ERROR for cls in type(error).__mro__):
+        return
     for attribute in ("status_code", "status", "code"):
         value = getattr(error, attribute, None)
         if isinstance(value, str) and value.isascii() and value.isdigit():

@@ -80,6 +80,9 @@ class FailureKind(StrEnum):
     TRANSIENT = "transient"
     LOCAL_REFUSED = "local_refused"
     EFFORT = "effort"
+    """This level is not taken; a lower one may be."""
+    NO_EFFORT = "no_effort"
+    """The model takes no reasoning effort at all."""
     THINKING_SIGNATURE = "thinking_signature"
     BAD_REQUEST = "bad_request"
     INTERNAL = "internal"
@@ -119,6 +122,7 @@ _RULES: tuple[Rule, ...] = (
     (FailureKind.CREDITS, rules.is_out_of_credits, texts.credits),
     (FailureKind.HF_SCOPE, rules.lacks_hf_permission, texts.hf_scope),
     (FailureKind.THINKING_SIGNATURE, rules.has_bad_thinking_signature, texts.thinking_signature),
+    (FailureKind.NO_EFFORT, rules.takes_no_effort, texts.effort),
     (FailureKind.EFFORT, rules.refuses_effort, texts.effort),
     (FailureKind.AWS, rules.is_aws_trouble, texts.aws),
     (FailureKind.NO_CREDENTIALS, rules.lacks_key, texts.no_credentials),

@@ -12,18 +12,22 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.llm.failures import ProviderError
-from agent.llm.stream import Delta, ToolDelta, Usage, extract_usage
+from agent.llm.stream import Delta, ToolDelta, extract_usage
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 15.0
-READ_TIMEOUT_S = 300.0
-WHOLE_TIMEOUT_S = 600.0
+READ_TIMEOUT_S = 330.0
+WHOLE_TIMEOUT_S = 630.0
+"""The watchdogs of `agent.llm.calls` bite before these."""
 ANTHROPIC_MAX_TOKENS = 64_000
 """litellm gives unknown Claude models 4,096 answer tokens, which cuts file writes."""
+MAX_THINKING_BUDGET_TOKENS = 4_096
+"""The most that litellm makes of `reasoning_effort` for a Claude that thinks with a budget; it counts as answer."""
 
 _lock = threading.Lock()
 
@@ -62,7 +66,8 @@ async def stream(params: Mapping[str, Any], request: Mapping[str, Any]) -> Async
     """Make one request and yield its deltas.
 
     `params` are the resolved kwargs of the route (model, api_base, api_key, effort); `request` holds messages, tools,
-    tool_choice and stream. Raises litellm's own exceptions; `agent.llm.failures.classify` knows them.
+    tool_choice, stream, max_tokens (None: the most the model gives) and drop_params (whether litellm leaves out what it
+    thinks the model does not take). Raises litellm's own exceptions; `agent.llm.failures.classify` knows them.
     """
     import asyncio
 
@@ -74,10 +79,20 @@ async def stream(params: Mapping[str, Any], request: Mapping[str, Any]) -> Async
         return
     try:
         async for chunk in response:
-            yield _delta(chunk)
+            delta = _delta(chunk)
+            yield delta if delta.usage is None or _is_reported(response) else replace(delta, usage=None)
         _check_ended(kwargs["model"], response)
     finally:
         await _close(response)
+
+
+def _is_reported(response: Any) -> bool:
+    """Whether the server sent token counts: litellm counts itself where none came, with a tokenizer that is not theirs.
+
+    It keeps the chunks as they arrived (1.106); what it makes up itself is not among them.
+    """
+    chunks = getattr(response, "chunks", None)
+    return not chunks or any(getattr(chunk, "usage", None) is not None for chunk in chunks)
 
 
 def _check_ended(model: str, response: Any) -> None:
@@ -102,16 +117,24 @@ def _call_arguments(litellm: Any, params: Mapping[str, Any], request: Mapping[st
     if not kwargs.get("tools"):
         kwargs.pop("tools", None)
         kwargs.pop("tool_choice", None)
-    model = kwargs["model"]
-    if model.startswith("anthropic/"):
-        kwargs.setdefault("max_tokens", _answer_limit(litellm, model))
+    _limit_answer(litellm, kwargs)
     return kwargs | {
-        "drop_params": True,
         "max_retries": 0,
         "num_retries": 0,
         "_skip_mcp_handler": True,
         "timeout": httpx.Timeout(READ_TIMEOUT_S if kwargs["stream"] else WHOLE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
     }
+
+
+def _limit_answer(litellm: Any, kwargs: dict[str, Any]) -> None:
+    """Settle `max_tokens`: Anthropic must be told; elsewhere the provider's own limit holds if none is wanted."""
+    model = kwargs["model"]
+    if kwargs.get("max_tokens") is None:
+        kwargs.pop("max_tokens", None)
+        if model.startswith("anthropic/"):
+            kwargs["max_tokens"] = min(_answer_limit(litellm, model), ANTHROPIC_MAX_TOKENS)
+    elif model.startswith(("anthropic/", "bedrock/")) and "reasoning_effort" in kwargs:
+        kwargs["max_tokens"] += MAX_THINKING_BUDGET_TOKENS
 
 
 def _repair_arguments(message: dict[str, Any]) -> None:
@@ -127,8 +150,7 @@ def _repair_arguments(message: dict[str, Any]) -> None:
 
 def _answer_limit(litellm: Any, model: str) -> int:
     known = litellm.model_cost.get(model.removeprefix("anthropic/"), {})
-    limit = known.get("max_output_tokens") or known.get("max_tokens") or ANTHROPIC_MAX_TOKENS
-    return min(int(limit), ANTHROPIC_MAX_TOKENS)
+    return int(known.get("max_output_tokens") or known.get("max_tokens") or ANTHROPIC_MAX_TOKENS)
 
 
 def _delta(chunk: Any) -> Delta:
@@ -186,17 +208,12 @@ async def _close(response: Any) -> None:
             logger.debug("closing the model stream failed", exc_info=True)
 
 
-def price_usd(model: str, usage: Usage) -> float | None:
-    """What litellm's bundled price list says of `usage` on `model`; None when it does not know the model."""
-    litellm = load()
-    entry = litellm.model_cost.get(model) or litellm.model_cost.get(model.split("/", 1)[-1])
-    if not entry or entry.get("input_cost_per_token") is None or not (usage.prompt_tokens or usage.completion_tokens):
-        return None
-    prompt_price = float(entry["input_cost_per_token"])
-    plain = max(0, usage.prompt_tokens - usage.cache_read_tokens - usage.cache_creation_tokens)
-    return (
-        plain * prompt_price
-        + usage.cache_read_tokens * float(entry.get("cache_read_input_token_cost") or prompt_price)
-        + usage.cache_creation_tokens * float(entry.get("cache_creation_input_token_cost") or prompt_price)
-        + usage.completion_tokens * float(entry.get("output_cost_per_token") or 0.0)
-    )
+def table_row(model: str) -> Mapping[str, Any] | None:
+    """What litellm's bundled table says of `model` (its own name for it): prices, limits. None if it is not in there.
+
+    Blocks while litellm is imported. Read directly: litellm's own look-ups guess for names they do not know, and ask
+    the network about some (spec llm.md §8).
+    """
+    table = load().model_cost
+    row = table.get(model) or table.get(model.split("/", 1)[-1])
+    return row if isinstance(row, Mapping) else None

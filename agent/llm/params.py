@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.llm.credentials import clean_hf_token, env_value, missing_credentials, router_token
-from agent.llm.effort import UnsupportedEffortError, effort_params
+from agent.llm.effort import UnsupportedEffortError, effort_params, effort_style
 from agent.llm.providers import Provider, RouteKind
 from agent.llm.routes import (
     Route,
@@ -33,6 +33,7 @@ __all__ = [
     "clean_hf_token",
     "describe_provider",
     "describe_route",
+    "effort_levels",
     "is_loopback",
     "is_valid_model_id",
     "local_api_key",
@@ -41,6 +42,7 @@ __all__ = [
     "resolve_route",
     "strip_huggingface_model_prefix",
     "url_host",
+    "validate_effort",
 ]
 
 LOCAL_API_KEY_DEFAULT = "sk-local-no-key-required"
@@ -69,6 +71,24 @@ def _resolve_llm_params(
         **_CONNECTIONS[route.provider.kind](route, session_hf_token, environ),
         **effort,
     }
+
+
+def effort_levels(model_name: str) -> tuple[str, ...]:
+    """The levels of reasoning effort that the family of `model_name` takes, least first; empty if it takes none.
+
+    Raises `UnknownModelError`.
+    """
+    route = resolve_route(model_name)
+    return effort_style(route.provider.effort, route.name).levels
+
+
+def validate_effort(model_name: str, level: str | None) -> None:
+    """Raise `UnsupportedEffortError`, naming the levels there are, if the family of `model_name` does not take `level`.
+
+    None (off) is always taken. Raises `UnknownModelError` too.
+    """
+    route = resolve_route(model_name)
+    effort_params(route.provider.effort, route.name, level, label=route.provider.label, strict=True)
 
 
 def _nothing_to_hand_over(route: Route, session_hf_token: str | None, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -9,8 +9,19 @@ A script is JSON lines, one object per model call; blank lines and lines startin
 
 `capture` is searched in the tool results since the last answer; `{{name}}` in later text stands for what was found,
 or for `(not found)`: a demonstration reports what really happened. Where something was not found, `otherwise` is
-answered instead, if given, and ends the script. `{"restart": true}` on a line of its own lets a
-finished script begin again with the next user message.
+answered instead, if given, and ends the script.
+
+An answer with `when`, a regular expression, is not part of the sequence: it is given, as often as need be, to every
+request whose last message it is found in.
+
+A line of its own, no answer, may set what holds for the whole script:
+
+    {"restart": true, "goes_on": true, "window": 32000,
+     "price": {"input_usd_per_million": 3, "output_usd_per_million": 15}}
+
+`restart` lets a finished script begin again with the next user message; `goes_on` takes up the script where a resumed
+conversation stands, one answer for each that the conversation has; `price` makes its tokens cost something (they
+are free otherwise; `usage.cost` of an answer, in USD, comes first); `window` is the context window in tokens.
 """
 
 from __future__ import annotations
@@ -23,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.llm.failures import ProviderError
+from agent.llm.prices import FREE, per_million
 from agent.llm.stream import Delta, ToolDelta, extract_usage
 
 BUNDLED = Path(__file__).parent / "replays"
@@ -58,15 +70,31 @@ class ReplayScript:
         self._position = 0
         self._captured: dict[str, str] = {}
         self._restarts = False
+        self._goes_on = False
+        self._asides: list[tuple[re.Pattern[str], dict[str, Any]]] = []
+        self.price = FREE
+        """What tokens of this script cost."""
+        self.window_tokens: int | None = None
+        """The context window that the script claims to have."""
         self._answers: list[dict[str, Any]] = []
         for number, line in enumerate(_read(path).splitlines(), 1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             answer = _parse_line(path, number, line)
-            if answer.get("restart"):
-                self._restarts = True
+            if answer.keys() & _SETTINGS:
+                self._set(answer)
+            elif when := answer.get("when"):
+                self._asides.append((re.compile(when), answer))
             else:
                 self._answers.append(answer)
+
+    def _set(self, line: Mapping[str, Any]) -> None:
+        self._restarts = bool(line.get("restart", self._restarts))
+        self._goes_on = bool(line.get("goes_on", self._goes_on))
+        self.window_tokens = line.get("window", self.window_tokens)
+        if price := line.get("price"):
+            rates = (float(price.get(name) or 0) for name in _PRICE_FIELDS)
+            self.price = per_million(*rates)
 
     async def stream(self, messages: Sequence[Mapping[str, Any]]) -> AsyncIterator[Delta]:
         """Play the next answer. Raises `ProviderError` for scripted faults and when the script is used up."""
@@ -87,6 +115,13 @@ class ReplayScript:
             )
 
     def _next(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        last = str(messages[-1].get("content") or "") if messages else ""
+        aside = next((answer for pattern, answer in self._asides if pattern.search(last)), None)
+        if aside is not None:
+            return aside
+        if self._goes_on:
+            self._goes_on = False
+            self._position = sum(message.get("role") == "assistant" for message in messages)
         at_new_turn = bool(messages) and messages[-1].get("role") == "user"
         if self._position >= len(self._answers) and self._restarts and at_new_turn:
             self._position = 0
@@ -173,8 +208,16 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_delay(value: Any) -> bool:
+def _is_amount(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        re.compile(value)
+    except (TypeError, re.error):
+        return False
+    return True
 
 
 def _is_patterns(value: Any) -> bool:
@@ -190,11 +233,20 @@ _FIELDS: dict[str, tuple[Check, str]] = {
     "tool_calls": (lambda value: _is_list_of(value, dict), "a list of objects"),
     "usage": (_is_object, "an object"),
     "finish_reason": (_is_text, "a string"),
-    "delay_s": (_is_delay, "a number of seconds"),
+    "delay_s": (_is_amount, "a number of seconds"),
     "capture": (_is_patterns, "an object of regular expressions with a group"),
     "otherwise": (_is_text, "a string"),
     "error": (_is_object, "an object"),
+    "when": (_is_pattern, "a regular expression"),
     "restart": (lambda value: isinstance(value, bool), "true or false"),
+    "goes_on": (lambda value: isinstance(value, bool), "true or false"),
+    "price": (_is_object, "an object"),
+    "window": (lambda value: _is_count(value) and value > 0, "a number of tokens"),
+}
+_SETTINGS = {"restart", "goes_on", "price", "window"}
+_PRICE_FIELDS: dict[str, tuple[Check, str]] = {
+    "input_usd_per_million": (_is_amount, "a number of USD"),
+    "output_usd_per_million": (_is_amount, "a number of USD"),
 }
 _CALL_FIELDS: dict[str, tuple[Check, str]] = {
     "name": (_is_text, "a string"),
@@ -222,4 +274,5 @@ def _wrong_field(value: Mapping[str, Any], fields: Mapping[str, tuple[Check, str
     problems = [_wrong_field(call, _CALL_FIELDS, "tool_calls: ") for call in value.get("tool_calls") or ()]
     problems += ["tool_calls: each needs a name" for call in value.get("tool_calls") or () if not call.get("name")]
     problems.append(_wrong_field(value.get("error") or {}, _ERROR_FIELDS, "error: "))
+    problems.append(_wrong_field(value.get("price") or {}, _PRICE_FIELDS, "price: "))
     return next((problem for problem in problems if problem), None)

@@ -61,9 +61,10 @@ class LLMResult:
     reasoning_content: str | None = None
     latency_ms: int = 0
     cost_usd: float | None = None
-    dropped_effort: bool = False
+    effort_used: str | None = None
+    """The level that was asked for in the end: lower than wanted, or None, where the provider took no other."""
     dropped_thinking: bool = False
-    """What had to be left out of the request for the provider to accept it."""
+    """Whether earlier thinking had to be left out of the request for the provider to accept it."""
 
 
 @dataclass(slots=True)
@@ -106,6 +107,11 @@ class Assembler:
     def text(self) -> str:
         """The answer text so far."""
         return "".join(self._text)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has come yet: neither text nor thinking nor calls."""
+        return not (self._text or self._reasoning or self._thinking or self._calls)
 
     def reset(self) -> None:
         """Forget everything, for another attempt."""

@@ -17,6 +17,9 @@ ToolState = str
 """approved, rejected, running, cancelled, abandoned, billing_required, or a lower-cased HF job stage."""
 
 
+StopReason = Literal["done", "iteration_limit", "budget", "time_limit"]
+
+
 @dataclass(frozen=True, slots=True)
 class PlanItem:
     """One step of the agent's plan."""
@@ -127,7 +130,11 @@ class AssistantStreamEnd:
 
 @dataclass(frozen=True, slots=True)
 class LLMCall:
-    """One model call was answered. `cost_usd` is None when the price is unknown; it is never a made-up 0."""
+    """One model call was answered. `cost_usd` is None when the price is unknown; it is never a made-up 0.
+
+    `kind`: main, compaction, effort_probe, research. `charged_usd` is what the budget counts for it: the cost, or where
+    that is unknown the most it can have been.
+    """
 
     event_type: ClassVar[str] = "llm_call"
     model: str
@@ -142,6 +149,15 @@ class LLMCall:
     cache_read_tokens: int = 0
     cache_creation_tokens: int = 0
     reasoning_tokens: int = 0
+    charged_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """What the person typed while the turn was running has become part of it."""
+
+    event_type: ClassVar[str] = "steered"
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +227,12 @@ class PlanUpdate:
 
 @dataclass(frozen=True, slots=True)
 class TurnComplete:
-    """The normal end of a turn. `stop_reason` is `iteration_limit` when the turn was cut by its limit."""
+    """The normal end of a turn. `stop_reason` tells when a limit ended it before the work was done."""
 
     event_type: ClassVar[str] = "turn_complete"
     history_size: int
     final_response: str | None
-    stop_reason: Literal["done", "iteration_limit"] = "done"
+    stop_reason: StopReason = "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,19 +256,33 @@ class ErrorRaised:
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """A compaction is over; equal numbers mean that nothing could or had to be shortened."""
+    """A compaction is over; equal numbers mean that nothing could or had to be shortened.
+
+    `summarised` counts the messages that a summary stands for now, 0 when none was made.
+    """
 
     event_type: ClassVar[str] = "compacted"
     old_tokens: int
     new_tokens: int
+    summarised: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class UndoComplete:
-    """The last turn was taken back. `removed_messages` is 0 when there was none."""
+    """Turns were taken back (undo, rewind): from the conversation, from the files, or both.
+
+    `removed_messages` is 0 when there was nothing to take back or only files were wanted. `prompt` is what the person
+    had asked in the earliest of those turns. `restored_files` were brought back to what they were (or removed, when
+    they were new), `kept_files` not, as somebody has changed them since; `not_covered` says what no checkpoint holds.
+    """
 
     event_type: ClassVar[str] = "undo_complete"
     removed_messages: int = 0
+    removed_turns: int = 0
+    prompt: str | None = None
+    restored_files: tuple[str, ...] = ()
+    kept_files: tuple[str, ...] = ()
+    not_covered: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +300,11 @@ class NewComplete:
 
 @dataclass(frozen=True, slots=True)
 class ResumeComplete:
-    """A saved conversation was taken up again."""
+    """A saved conversation was taken up again.
+
+    `restored_count` messages are back; `dropped_count` records could not be read. `unfinished` names tool calls that
+    were running when the session ended: what became of them is unknown. `cwd` is where the session ran, if not here.
+    """
 
     event_type: ClassVar[str] = "resume_complete"
     path: str
@@ -280,6 +314,49 @@ class ResumeComplete:
     invalid_saved_model: str | None
     forked: bool
     had_redacted_content: bool
+    session_id: str = ""
+    title: str = ""
+    turn_count: int = 0
+    prompt_tokens: int = 0
+    cost_usd: float = 0.0
+    cost_known: bool = True
+    unfinished: tuple[str, ...] = ()
+    cwd: str | None = None
+    reasoning_effort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """The session has a new title."""
+
+    event_type: ClassVar[str] = "renamed"
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """What has been spent and what may be. Sent after every charge, and in answer to a changed cap.
+
+    `unknown_usd` is the part of `spent_usd` that is a worst case because no price is known. `cap_usd` None: no cap.
+    """
+
+    event_type: ClassVar[str] = "budget_status"
+    spent_usd: float
+    unknown_usd: float
+    reserved_usd: float
+    cap_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCharge:
+    """A tool call has cost money. `cost_usd` None: nobody knows how much; `charged_usd` is then the most it can be."""
+
+    event_type: ClassVar[str] = "tool_charge"
+    tool: str
+    tool_call_id: str
+    cost_usd: float | None
+    charged_usd: float
+    cost_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +366,7 @@ class SettingsChanged:
     event_type: ClassVar[str] = "settings_changed"
     model_name: str
     yolo_mode: bool
+    reasoning_effort: str | None = None
 
 
 # --- telemetry of compute: local records for the journal and /cost; nothing leaves the machine ------------------------
@@ -366,6 +444,7 @@ Payload = (
     | AssistantMessage
     | AssistantStreamEnd
     | LLMCall
+    | Steered
     | ToolCallStarted
     | ToolOutput
     | ToolLog
@@ -379,6 +458,9 @@ Payload = (
     | UndoComplete
     | NewComplete
     | ResumeComplete
+    | Renamed
+    | BudgetStatus
+    | ToolCharge
     | SettingsChanged
     | HfJobSubmit
     | HfJobComplete
@@ -397,6 +479,7 @@ OPERATION_ENDS = (
     UndoComplete,
     NewComplete,
     ResumeComplete,
+    Renamed,
     SettingsChanged,
     Shutdown,
 )

@@ -8,14 +8,16 @@ one place only: `Message.to_wire`.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
 
-Origin = Literal["person", "model", "tool", "guard", "repair", "summary", "system"]
-"""Who wrote a message. `guard`, `repair` and `summary` are ours: undo and titles must not take them for the person."""
+Origin = Literal["person", "steering", "model", "tool", "guard", "repair", "summary", "system"]
+"""Who wrote a message. `person` begins a turn, `steering` is what the person added while it ran. `guard`, `repair` and
+`summary` are ours: undo and titles must not take them for the person."""
 
 SYNTHETIC_ORIGINS: frozenset[Origin] = frozenset({"guard", "repair", "summary"})
 
@@ -88,6 +90,11 @@ class Message:
         """True for messages written by us, not by the person, the model or a tool."""
         return self.origin in SYNTHETIC_ORIGINS
 
+    @property
+    def begins_turn(self) -> bool:
+        """True for the message of the person that a turn answers."""
+        return self.role == "user" and self.origin == "person"
+
     def to_wire(self, *, replay_thinking: bool = False) -> dict[str, Any]:
         """The OpenAI chat form sent to a provider: a fresh dict, safe to change.
 
@@ -133,3 +140,20 @@ def assistant_message(text: str | None, tool_calls: tuple[ToolCall, ...] = (), *
 def tool_message(call: ToolCall, text: str, origin: Origin = "tool") -> Message:
     """The result of `call`, as the model will read it."""
     return Message(role="tool", content=text, tool_call_id=call.id, name=call.function.name, origin=origin)
+
+
+def place_of_result(messages: Sequence[Message], call_id: str | None) -> int:
+    """Index for the result of `call_id`: behind the message with the call, among its results in call order."""
+    for start in range(len(messages) - 1, -1, -1):
+        order = [call.id for call in messages[start].tool_calls]
+        if call_id in order:
+            break
+    else:
+        return len(messages)
+    rank, place = order.index(call_id), start + 1
+    while place < len(messages) and messages[place].role == "tool":
+        earlier = messages[place].tool_call_id
+        if earlier in order and order.index(earlier) > rank:
+            break
+        place += 1
+    return place

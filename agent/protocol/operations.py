@@ -15,11 +15,12 @@ class OpType(Enum):
     USER_INPUT = "user_input"  # {text}
     EXEC_APPROVAL = "exec_approval"  # {approvals: [ApprovalAnswer as dict]}
     INTERRUPT = "interrupt"  # none; a running turn is stopped with Session.cancel(), which does not wait in the queue
-    UNDO = "undo"  # none
-    COMPACT = "compact"  # none
+    UNDO = "undo"  # {turns?: int = 1, what?: "both" | "chat" | "files"}
+    COMPACT = "compact"  # {instructions?: str}
     NEW = "new"  # {clear_screen: bool}
-    RESUME = "resume"  # {path}
-    CONFIGURE = "configure"  # {model_name?: str, yolo_mode?: bool}
+    RESUME = "resume"  # {path, fork?: bool}
+    RENAME = "rename"  # {title}
+    CONFIGURE = "configure"  # {model_name?: str, yolo_mode?: bool, reasoning_effort?: str|None, cap_usd?: float|None}
     SHUTDOWN = "shutdown"  # none
 
 

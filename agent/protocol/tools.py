@@ -12,11 +12,15 @@ from agent.protocol.events import Payload
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The result of a tool call. `output` is for the model; `display`, where it differs, for the person (a diff)."""
+    """The result of a tool call. `output` is for the model; `display`, where it differs, for the person (a diff).
+
+    `cost_usd` is what a call with an estimated cost really cost, where that is known by now.
+    """
 
     output: str
     ok: bool = True
     display: str | None = None
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,9 @@ class ToolSession(Protocol):
     @property
     def known_files(self) -> dict[Path, FileFingerprint]:
         """Files whose current content the agent has read or written in this session, by resolved path."""
+
+    def keep_partial(self, tool_call_id: str, output: str) -> None:
+        """For a tool that is being cancelled: what it has got so far, to become a part of the call's result."""
 
     async def emit(self, payload: Payload) -> None:
         """Send an event (a log line, a changed plan)."""
@@ -90,6 +97,23 @@ Preview = Callable[[Mapping[str, Any], ToolSession], str | None]
 """What the person should read before approving: for an edit, the unified diff it would make. None if it would fail."""
 
 
+Changes = Callable[[Mapping[str, Any], Path], tuple[Path, ...] | None]
+"""Files that a call is about to change, given its arguments and the workspace; None: anything in the workspace may."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostEstimate:
+    """The most that a call can cost. `usd` None: something, but nobody knows how much. `what` says what it is for."""
+
+    usd: float | None
+    what: str = ""
+
+
+def changes_nothing(_arguments: Mapping[str, Any], _workspace: Path) -> tuple[Path, ...]:
+    """For tools that write no file of the person."""
+    return ()
+
+
 def never_asks(_arguments: Mapping[str, Any], _context: ApprovalContext) -> ApprovalNeed:
     """The approval rule of tools that change nothing."""
     return FREE
@@ -102,6 +126,7 @@ class ToolSpec:
     `parameters` is a JSON schema of type object. `is_poll` tells whether a call only asks how something is going, which
     the doom-loop guard tolerates longer. `subject(arguments, workspace)` gives the text that permission rules match
     against, `subject_kind` how: a shell command by its parts, an absolute path by its segments, other text by words.
+    `changes` names the files to keep a copy of before the call, `estimate_cost` the most it can cost (None: nothing).
     """
 
     name: str
@@ -113,6 +138,8 @@ class ToolSpec:
     is_poll: Callable[[Mapping[str, Any]], bool] = field(default=lambda _arguments: False)
     subject: Callable[[Mapping[str, Any], Path], str] = field(default=lambda _arguments, _workspace: "")
     subject_kind: Literal["command", "path", "text"] = "text"
+    changes: Changes = changes_nothing
+    estimate_cost: Callable[[Mapping[str, Any]], CostEstimate | None] = field(default=lambda _arguments: None)
 
     def to_wire(self) -> dict[str, Any]:
         """The OpenAI function form sent to a provider."""

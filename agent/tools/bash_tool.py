@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.protocol.tools import ApprovalRule, ToolResult, ToolSession, ToolSpec
+from agent.protocol.tools import ApprovalContext, ApprovalRule, ToolResult, ToolSession, ToolSpec
 from agent.tools.arguments import ArgumentError, int_argument, text_argument
 from agent.tools.files import describe_os_error
 from agent.tools.output import (
@@ -30,6 +30,7 @@ from agent.tools.output import (
     terminal_text,
 )
 from agent.tools.process_session import CANCEL_GRACE_S, Ending, end_all, holds_file, run_in_session, session_members
+from agent.tools.shell_analysis import bash_verdict
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,13 @@ def bash_spec(approval: ApprovalRule, *, max_output_file_bytes: int = MAX_OUTPUT
         is_poll=lambda arguments: _WAITS.search(str(arguments.get("command"))) is not None,
         subject=lambda arguments, _workspace: str(arguments.get("command") or ""),
         subject_kind="command",
+        changes=_changes,
     )
+
+
+def _changes(arguments: Mapping[str, Any], workspace: Path) -> tuple[Path, ...] | None:
+    """Of a command that does not only look it is not known which files it will touch."""
+    return () if bash_verdict(arguments, ApprovalContext(workspace)).read_only else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +123,8 @@ class _Bash:
         self._max_bytes = max_output_file_bytes
         self._watchers: set[asyncio.Task[None]] = set()
 
-    async def run(self, arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
-        """Run the command. On cancellation nothing of it is left running."""
+    async def run(self, arguments: dict[str, Any], session: ToolSession, tool_call_id: str) -> ToolResult:
+        """Run the command. On cancellation nothing of it is left running, and what it has printed is not lost."""
         try:
             request = await asyncio.to_thread(_parse, arguments, session.workspace)
             directory, limit = await asyncio.to_thread(_prepare, session.spill_dir, self._max_bytes)
@@ -136,6 +143,11 @@ class _Bash:
             report = await _reported(ending, descriptor, path)
             is_full = _is_full(descriptor)
             keep = report.needs_file
+        except asyncio.CancelledError:
+            text, keep = _render(descriptor, path)
+            if text != _NO_OUTPUT:
+                session.keep_partial(tool_call_id, text)
+            raise
         finally:
             os.close(descriptor)
             if not keep:

@@ -21,6 +21,7 @@ from agent.tools.files import (
     fingerprint_bytes,
     load_text,
     outside_workspace_rule,
+    path_changes,
     path_lock,
     path_subject,
     require_known,
@@ -67,6 +68,7 @@ def edit_spec() -> ToolSpec:
         preview=_preview,
         subject=path_subject,
         subject_kind="path",
+        changes=path_changes,
     )
 
 

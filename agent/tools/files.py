@@ -48,6 +48,12 @@ def path_subject(arguments: Mapping[str, Any], workspace: Path) -> str:
         return ""
 
 
+def path_changes(arguments: Mapping[str, Any], workspace: Path) -> tuple[Path, ...]:
+    """The one file that a call changes."""
+    path = path_subject(arguments, workspace)
+    return (Path(path),) if path else ()
+
+
 def display_name(path: Path, workspace: Path) -> str:
     """`path` relative to the workspace where it lies inside, for people to read."""
     with contextlib.suppress(ValueError):

@@ -8,7 +8,7 @@ from rich.text import Text
 from agent.ui.console import print_text
 from agent.ui.sanitize import clip
 
-HINT = "Type what you want done, /help for commands. Ctrl-C stops a turn, Ctrl-D leaves."
+HINT = "Type what you want done, /help for commands. Esc stops a turn, Ctrl-D leaves."
 
 
 def print_banner(

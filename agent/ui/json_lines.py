@@ -13,6 +13,7 @@ from agent.protocol.events import (
     AssistantChunk,
     AssistantMessage,
     AssistantStreamEnd,
+    BudgetStatus,
     Compacted,
     ErrorRaised,
     Event,
@@ -25,6 +26,7 @@ from agent.protocol.events import (
     PlanUpdate,
     Processing,
     Ready,
+    Renamed,
     ResumeComplete,
     ResumedFrom,
     SandboxCreate,
@@ -32,7 +34,9 @@ from agent.protocol.events import (
     SessionTerminated,
     SettingsChanged,
     Shutdown,
+    Steered,
     ToolCallStarted,
+    ToolCharge,
     ToolLog,
     ToolOutput,
     ToolStateChange,
@@ -95,10 +99,12 @@ class StreamJsonRenderer:
 class JsonResultRenderer:
     """`--output-format json`: one object, printed by `close`.
 
-    Keys: `session_id`, `model`, `result` (the final text or null), `stop_reason` (done, iteration_limit, interrupted,
-    error, approval_required, or null if no turn ended), `is_error` (the exit code is not 0), `error`, `error_kind`,
-    `iterations` (model calls of kind `main`), `usage` (tokens summed over all model calls), `cost_usd` (null when the
-    cost of any call is unknown), `cost_known`, `duration_s`, `denied_tools` (a name per rejected call), `exit_code`.
+    Keys: `session_id`, `model`, `result` (the final text or null), `stop_reason` (done, iteration_limit, budget,
+    time_limit, interrupted, error, approval_required, or null if no turn ended), `is_error` (the exit code is not 0),
+    `error`, `error_kind`, `iterations` (model calls of kind `main`), `usage` (tokens summed over all model calls),
+    `cost_usd` (of this run; null when the cost of any model or tool call is unknown), `cost_known`,
+    `total_cost_usd` (the same for the whole session, with what it had cost before it was resumed), `duration_s`,
+    `denied_tools` (a name per rejected call), `exit_code`.
     """
 
     def __init__(self, stdout: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -116,6 +122,8 @@ class JsonResultRenderer:
         self._tokens = dict.fromkeys(_TOKEN_FIELDS, 0)
         self._cost_usd = 0.0
         self._cost_known = True
+        self._earlier_cost_usd: float | None = 0.0
+        """What a resumed session had cost before; None: unknown."""
         self._denied: list[str] = []
 
     @property
@@ -136,12 +144,17 @@ class JsonResultRenderer:
                 self._take_stop(payload)
             case LLMCall() as payload:
                 self._take_call(payload)
+                self._take_cost(payload)
+            case ToolCharge() as payload:
+                self._take_cost(payload)
             case ToolStateChange() as payload:
                 if payload.state == "rejected":
                     self._denied.append(payload.tool)
             case Processing() | AssistantChunk() | AssistantMessage() | AssistantStreamEnd() | PlanUpdate():
                 pass
             case ToolCallStarted() | ToolOutput() | ToolLog() | Compacted() | UndoComplete():
+                pass
+            case Steered() | Renamed() | BudgetStatus():
                 pass
             case Shutdown() | ResumedFrom() | HfJobSubmit() | HfJobComplete():
                 pass
@@ -151,8 +164,10 @@ class JsonResultRenderer:
                 assert_never(never)
 
     def _take_session(self, payload: Ready | NewComplete | ResumeComplete | SettingsChanged) -> None:
-        if isinstance(payload, (Ready, NewComplete)):
-            self._session_id = payload.session_id
+        if not isinstance(payload, SettingsChanged):
+            self._session_id = payload.session_id or self._session_id
+        if isinstance(payload, ResumeComplete):
+            self._earlier_cost_usd = payload.cost_usd if payload.cost_known else None
         if not isinstance(payload, NewComplete):
             self._model = payload.model_name
 
@@ -180,8 +195,15 @@ class JsonResultRenderer:
         self._iterations += payload.kind == "main"
         for name in _TOKEN_FIELDS:
             self._tokens[name] += getattr(payload, name)
+
+    def _take_cost(self, payload: LLMCall | ToolCharge) -> None:
         self._cost_known = self._cost_known and payload.cost_known and payload.cost_usd is not None
         self._cost_usd += payload.cost_usd or 0.0
+
+    def _total_cost_usd(self) -> float | None:
+        if not self._cost_known or self._earlier_cost_usd is None:
+            return None
+        return round(self._earlier_cost_usd + self._cost_usd, 9)
 
     def close(self) -> None:
         """Print the object, once."""
@@ -204,6 +226,7 @@ class JsonResultRenderer:
             "usage": self._tokens,
             "cost_usd": round(self._cost_usd, 9) if self._cost_known else None,
             "cost_known": self._cost_known,
+            "total_cost_usd": self._total_cost_usd(),
             "duration_s": round(self._clock() - self._started_s, 3),
             "denied_tools": self._denied,
             "exit_code": exit_code,

@@ -10,6 +10,7 @@ from agent.protocol.events import (
     LLMCall,
     NewComplete,
     PlanItem,
+    Renamed,
     ResumeComplete,
     SessionTerminated,
     SettingsChanged,
@@ -20,12 +21,13 @@ from agent.protocol.events import (
 from agent.ui.sanitize import clip, visible
 from agent.ui.tool_lines import counted, duration_text
 
-OperationEnd = Compacted | UndoComplete | NewComplete | ResumeComplete | SettingsChanged
+OperationEnd = Compacted | UndoComplete | NewComplete | ResumeComplete | Renamed | SettingsChanged
 
 _PLAN_SIGNS = {"completed": "✓", "in_progress": "▸"}
 
 _COUNTERS = ("tokens:", "tools:")
 _LOG_COLUMNS = 300
+_NAMED_FILES = 8
 
 
 def operation_lines(payload: OperationEnd) -> list[str]:
@@ -34,14 +36,14 @@ def operation_lines(payload: OperationEnd) -> list[str]:
         case Compacted():
             return [_compacted(payload)]
         case UndoComplete():
-            if not payload.removed_messages:
-                return ["Nothing to undo."]
-            return [f"The last turn is taken back ({counted(payload.removed_messages, 'message')} removed)."]
+            return _undone(payload) or ["Nothing to undo."]
         case NewComplete():
             saved = f" The previous one is saved in {_one_line(payload.saved_path)}." if payload.saved_path else ""
             return [f"New conversation, session {_one_line(payload.session_id)}.{saved}"]
         case ResumeComplete():
             return _resumed(payload)
+        case Renamed():
+            return [f"This session is now called “{_one_line(payload.title)}”."]
         case SettingsChanged():
             return _settings(payload)
         case _ as never:
@@ -50,16 +52,43 @@ def operation_lines(payload: OperationEnd) -> list[str]:
 
 def _compacted(payload: Compacted) -> str:
     if payload.old_tokens == payload.new_tokens:
-        return f"Context not shortened: it stays at {tokens_text(payload.old_tokens)} tokens."
-    return f"Context shortened: {tokens_text(payload.old_tokens)} → {tokens_text(payload.new_tokens)} tokens."
+        return f"Nothing to shorten ({tokens_text(payload.old_tokens)} tokens)."
+    how = f" ({counted(payload.summarised, 'message')} summarised)" if payload.summarised else ""
+    return f"Context shortened: {tokens_text(payload.old_tokens)} → {tokens_text(payload.new_tokens)} tokens{how}."
+
+
+def _undone(payload: UndoComplete) -> list[str]:
+    lines = []
+    if payload.removed_messages:
+        turns = "turn is" if payload.removed_turns <= 1 else f"{payload.removed_turns} turns are"
+        lines.append(f"The last {turns} taken back ({counted(payload.removed_messages, 'message')} removed).")
+    if payload.restored_files:
+        lines.append(f"Put back as before: {_file_names(payload.restored_files)}.")
+    if payload.kept_files:
+        lines.append(f"Kept as they are, since somebody has changed them: {_file_names(payload.kept_files)}.")
+    if payload.not_covered:
+        lines.append(f"Not put back, as there is no copy: {_one_line(payload.not_covered)}.")
+    return lines
+
+
+def _file_names(paths: tuple[str, ...]) -> str:
+    names = ", ".join(clip(path, 80) for path in paths[:_NAMED_FILES])
+    return f"{names} and {len(paths) - _NAMED_FILES} more" if len(paths) > _NAMED_FILES else names
 
 
 def _resumed(payload: ResumeComplete) -> list[str]:
     how = "Resumed as a copy" if payload.forked else "Resumed"
     count = counted(payload.restored_count, "message")
-    lines = [f"{how}: {count} from {_one_line(payload.path)}, model {_one_line(payload.model_name)}."]
+    name = f" “{_one_line(payload.title)}”" if payload.title else f" {_one_line(payload.path)}"
+    cost = f"${payload.cost_usd:.4f}{'' if payload.cost_known else ' and calls of unknown price'} so far"
+    lines = [f"{how}{name}: {count}, model {_one_line(payload.model_name)}, {cost}."]
+    if payload.unfinished:
+        calls = ", ".join(clip(call, 40) for call in payload.unfinished[:_NAMED_FILES])
+        lines.append(f"Running when it ended, with an unknown outcome: {calls}.")
+    if payload.cwd:
+        lines.append(f"It ran in {_one_line(payload.cwd)}; tools now work in the current directory.")
     if payload.dropped_count:
-        lines.append(f"{counted(payload.dropped_count, 'message')} could not be read and left out.")
+        lines.append(f"{counted(payload.dropped_count, 'record')} could not be read and left out.")
     if payload.invalid_saved_model:
         lines.append(f"Its model {_one_line(payload.invalid_saved_model)} cannot be used here.")
     if payload.had_redacted_content:
@@ -69,7 +98,8 @@ def _resumed(payload: ResumeComplete) -> list[str]:
 
 def _settings(payload: SettingsChanged) -> list[str]:
     approvals = "approves by itself (yolo)" if payload.yolo_mode else "asks before it acts"
-    return [f"Model {_one_line(payload.model_name)}; {approvals}."]
+    effort = f", effort {_one_line(payload.reasoning_effort)}" if payload.reasoning_effort else ""
+    return [f"Model {_one_line(payload.model_name)}{effort}; {approvals}."]
 
 
 def plan_title(plan: Iterable[PlanItem]) -> str:
@@ -112,10 +142,13 @@ def terminated_text(payload: SessionTerminated) -> str:
 
 
 def tokens_text(tokens: int) -> str:
-    """`950`, `12.3k`, `1.2M`."""
+    """`950`, `12.3k`, `171k`, `1.2M`."""
     if tokens < 1000:
         return str(tokens)
-    return f"{tokens / 1000:.1f}k" if tokens < 999_950 else f"{tokens / 1_000_000:.1f}M"
+    if tokens >= 999_500:
+        return f"{tokens / 1_000_000:.1f}M"
+    thousands = f"{tokens / 1000:.1f}" if tokens < 99_950 else f"{tokens / 1000:.0f}"
+    return f"{thousands.removesuffix('.0')}k"
 
 
 def _one_line(text: str) -> str:

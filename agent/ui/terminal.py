@@ -12,6 +12,7 @@ from agent.protocol.events import (
     AssistantChunk,
     AssistantMessage,
     AssistantStreamEnd,
+    BudgetStatus,
     Compacted,
     ErrorRaised,
     Event,
@@ -25,6 +26,7 @@ from agent.protocol.events import (
     PlanUpdate,
     Processing,
     Ready,
+    Renamed,
     ResumeComplete,
     ResumedFrom,
     SandboxCreate,
@@ -32,7 +34,9 @@ from agent.protocol.events import (
     SessionTerminated,
     SettingsChanged,
     Shutdown,
+    Steered,
     ToolCallStarted,
+    ToolCharge,
     ToolLog,
     ToolOutput,
     ToolStateChange,
@@ -41,6 +45,7 @@ from agent.protocol.events import (
 )
 from agent.ui.console import print_text
 from agent.ui.diff_view import is_diff, preview_text
+from agent.ui.limits import LimitNotes
 from agent.ui.markdown_stream import Block, MarkdownStream
 from agent.ui.notices import job_line, log_line, operation_lines, plan_sign, plan_title, terminated_text
 from agent.ui.sanitize import clip, visible
@@ -79,6 +84,7 @@ class TerminalRenderer:
         self._reason_limit = reason_limit
         self._stream = MarkdownStream()
         self._calls = OpenCalls()
+        self._limits = LimitNotes()
         self._plan: tuple[PlanItem, ...] = ()
         self._last_kind = ""
         """What was printed last: a blank line goes between things of different kinds."""
@@ -87,6 +93,7 @@ class TerminalRenderer:
 
     def handle(self, event: Event) -> None:
         """Show one event."""
+        self._limits.see(event)
         match event.payload:
             case AssistantChunk() | AssistantMessage() | AssistantStreamEnd() as payload:
                 self._take_text(payload)
@@ -96,18 +103,27 @@ class TerminalRenderer:
                 self._show_plan(payload)
             case TurnComplete() | Interrupted() | ErrorRaised() | SessionTerminated() as payload:
                 self._end_turn(payload)
-            case Compacted() | UndoComplete() | NewComplete() | ResumeComplete() | SettingsChanged() as payload:
-                for line in operation_lines(payload):
-                    self._line("note", line, "muted")
+            case Compacted() | UndoComplete() | NewComplete() | ResumeComplete() as payload:
+                self.note(*operation_lines(payload))
+            case Renamed() | SettingsChanged() as payload:
+                self.note(*operation_lines(payload))
+            case Steered() as payload:
+                self._flush_text()
+                self._hanging(("> ", "muted"), (visible(payload.text).strip(), "muted"), kind="input")
             case Processing():
                 self._last_kind = self._last_kind or "input"
                 self._answer_shown = False
-            case Ready() | Shutdown() | LLMCall() | ResumedFrom() | HfJobSubmit() | HfJobComplete():
+            case Ready() | Shutdown() | LLMCall() | BudgetStatus() | ResumedFrom() | HfJobSubmit() | HfJobComplete():
                 pass
-            case SandboxCreate() | SandboxDestroy() | Feedback():
+            case ToolCharge() | SandboxCreate() | SandboxDestroy() | Feedback():
                 pass
             case _ as never:
                 assert_never(never)
+
+    def note(self, *lines: str) -> None:
+        """Print lines of the user interface's own among the events; lines of an answer are never torn by them."""
+        for line in lines:
+            self._line("note", visible(line), "muted")
 
     def close(self) -> None:
         """Show what has not been rendered yet."""
@@ -215,8 +231,9 @@ class TerminalRenderer:
             case TurnComplete():
                 if payload.final_response and not self._answer_shown:
                     self._print_blocks([*self._stream.feed(payload.final_response), *self._stream.flush()])
-                if payload.stop_reason == "iteration_limit":
-                    self._line("note", "Stopped at the iteration limit.", "warning")
+                if limit := self._limits.reached(payload.stop_reason):
+                    go_on = self._limits.go_on_here(payload.stop_reason)
+                    self._line("note", f"Stopped at {limit}. {go_on}", "warning")
             case Interrupted():
                 self._line("end", "Interrupted", "warning")
             case ErrorRaised():

@@ -9,6 +9,7 @@ from agent.protocol.events import (
     AssistantChunk,
     AssistantMessage,
     AssistantStreamEnd,
+    BudgetStatus,
     Compacted,
     ErrorRaised,
     Event,
@@ -22,6 +23,7 @@ from agent.protocol.events import (
     PlanUpdate,
     Processing,
     Ready,
+    Renamed,
     ResumeComplete,
     ResumedFrom,
     SandboxCreate,
@@ -29,13 +31,17 @@ from agent.protocol.events import (
     SessionTerminated,
     SettingsChanged,
     Shutdown,
+    Steered,
     ToolCallStarted,
+    ToolCharge,
     ToolLog,
     ToolOutput,
     ToolStateChange,
     TurnComplete,
     UndoComplete,
+    to_data,
 )
+from agent.ui.limits import LimitNotes
 from agent.ui.notices import (
     job_line,
     log_line,
@@ -68,6 +74,7 @@ class TextRenderer:
         self._verbose = verbose
         self._width = width
         self._calls = OpenCalls()
+        self._limits = LimitNotes()
         self._coming: list[str] = []
         """Pieces of the answer that is streaming."""
         self._held = ""
@@ -81,6 +88,7 @@ class TextRenderer:
 
     def handle(self, event: Event) -> None:
         """Show one event."""
+        self._limits.see(event)
         match event.payload:
             case AssistantChunk() | AssistantMessage() | AssistantStreamEnd() as payload:
                 self._take_text(payload)
@@ -90,20 +98,32 @@ class TextRenderer:
                 self._show_plan(payload)
             case TurnComplete() | Interrupted() | ErrorRaised() | SessionTerminated() as payload:
                 self._end_turn(payload)
-            case Compacted() | UndoComplete() | NewComplete() | ResumeComplete() | SettingsChanged() as payload:
-                self._progress(*operation_lines(payload))
+            case (
+                Compacted() | UndoComplete() | NewComplete() | ResumeComplete() | Renamed() | SettingsChanged() as done
+            ):
+                self._progress(*operation_lines(done))
             case Ready() as payload:
                 self._progress(f"session {clip(payload.session_id, 80)}, model {clip(payload.model_name, 200)}")
-            case LLMCall() as payload:
-                if self._verbose:
-                    self._progress(f"· {model_call_line(payload)}")
+            case LLMCall() | Steered() as payload:
+                self._show_detail(payload)
             case HfJobSubmit() | HfJobComplete() | SandboxCreate() | SandboxDestroy() | Feedback() | ResumedFrom():
-                if self._verbose:
-                    self._progress(f"· {event.event_type} {clip(compact_json(event.data), self._width)}")
-            case Processing() | Shutdown():
+                self._show_detail(event.payload)
+            case Processing() | Shutdown() | BudgetStatus() | ToolCharge():
                 pass
             case _ as never:
                 assert_never(never)
+
+    def _show_detail(self, payload: LLMCall | Steered | Telemetry) -> None:
+        """What only a reader of everything wants to know."""
+        if not self._verbose:
+            return
+        match payload:
+            case LLMCall():
+                self._progress(f"· {model_call_line(payload)}")
+            case Steered():
+                self._progress(f"> {clip(payload.text, self._width)}")
+            case _:
+                self._progress(f"· {payload.event_type} {clip(compact_json(to_data(payload)), self._width)}")
 
     def close(self) -> None:
         """Show text that no event has decided about."""
@@ -211,8 +231,8 @@ class TextRenderer:
         if final.rstrip().endswith(self._held.strip()):
             self._held = ""
         self._release()
-        if payload.stop_reason == "iteration_limit":
-            self._progress("note: stopped at the iteration limit")
+        if limit := self._limits.reached(payload.stop_reason):
+            self._progress(f"note: stopped at {limit}; to go on: {self._limits.go_on(payload.stop_reason)}")
         self.err.flush()
         if answer := visible(final).lstrip("\n").rstrip():
             self.out.write_line(answer)

@@ -17,19 +17,14 @@ async def show_help(app: App, _argument: str) -> None:
     entries = [(f"/{c.name} {c.usage}".strip(), c.help) for c in REGISTRY.values()]
     width = max(len(name) for name, _ in entries)
     app.say("\n".join(f"  {name.ljust(width)}  {text}" for name, text in entries))
-    app.say("  Ctrl-C stops a turn, twice leaves; Ctrl-D leaves.")
+    app.say("  Esc or Ctrl-C stops a turn, Ctrl-C twice leaves; Ctrl-D leaves.")
+    app.say("  What you type while a turn runs is passed on to it.")
 
 
-@command("undo")
-async def undo(app: App, _argument: str) -> None:
-    """Take back the last turn from the conversation (files stay as they are)."""
-    await app.operate(OpType.UNDO)
-
-
-@command("compact")
-async def compact(app: App, _argument: str) -> None:
+@command("compact", "[what to keep]")
+async def compact(app: App, argument: str) -> None:
     """Shorten the conversation to make room."""
-    await app.operate(OpType.COMPACT)
+    await app.operate(OpType.COMPACT, {"instructions": argument} if argument else None)
 
 
 @command("new")
@@ -40,8 +35,17 @@ async def new(app: App, _argument: str) -> None:
 
 @command("clear")
 async def clear(app: App, _argument: str) -> None:
-    """Begin a new conversation on a clear screen (the scrollback stays)."""
+    """Begin a new conversation on a clear screen."""
     await app.operate(OpType.NEW, {"clear_screen": True})
+
+
+@command("rename", "TITLE")
+async def rename(app: App, argument: str) -> None:
+    """Give this session a title to find it by."""
+    if not argument:
+        app.complain("Say which title: /rename TITLE.")
+        return
+    await app.operate(OpType.RENAME, {"title": argument})
 
 
 @command("quit")

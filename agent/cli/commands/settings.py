@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.cli.commands.money import cap_text, cost_text
 from agent.cli.commands.registry import command
+from agent.llm.effort import accepted_level, effort_style
 from agent.llm.params import UnknownModelError, describe_provider, describe_route, missing_credentials, resolve_route
 from agent.llm.suggestions import SUGGESTED_MODELS
 from agent.protocol.operations import OpType
+from agent.ui.sanitize import visible
 
 if TYPE_CHECKING:
     from agent.cli.interactive import App
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 @command("model", "[id]")
 async def model(app: App, argument: str) -> None:
-    """Show the model and others to choose from, or change it."""
+    """Show models to choose from, or change the model."""
     if not argument:
         app.say(f"  Now: {describe_route(resolve_route(app.status.model_name), app.environ)}")
         for suggestion in SUGGESTED_MODELS:
@@ -36,7 +39,7 @@ async def model(app: App, argument: str) -> None:
 
 @command("yolo", "[on|off]")
 async def yolo(app: App, argument: str) -> None:
-    """Switch automatic approval of tool calls on or off for this session."""
+    """Switch automatic approval of tool calls on or off."""
     if argument not in ("", "on", "off"):
         app.complain("Say /yolo, /yolo on or /yolo off.")
         return
@@ -46,16 +49,35 @@ async def yolo(app: App, argument: str) -> None:
         app.say("  Catastrophic commands, scheduled jobs and your own 'ask' rules still ask.")
 
 
+@command("effort", "[level|off]")
+async def effort(app: App, argument: str) -> None:
+    """Show or change how hard the model is asked to think."""
+    route = resolve_route(app.status.model_name)
+    style = effort_style(route.provider.effort, route.name)
+    choices = f"Levels: {', '.join(style.levels)}." if style.levels else "This model takes no level."
+    level = argument.lower()
+    if not level:
+        app.say(f"  Now: {app.status.reasoning_effort or 'off'}. {choices}")
+    elif level == "off":
+        await app.operate(OpType.CONFIGURE, {"reasoning_effort": None})
+    elif accepted_level(style, level):
+        await app.operate(OpType.CONFIGURE, {"reasoning_effort": level})
+    else:
+        app.complain(f"That is no level of {app.status.model_name}. {choices} Or say /effort off.")
+
+
 @command("status")
 async def status(app: App, _argument: str) -> None:
     """Show model, session, context and cost so far."""
-    s = app.status
-    cost = f"${s.cost_usd:.4f}" + ("" if s.cost_known else " and calls of unknown price")
+    s, now = app.status, app.status.conversation
+    title = f", “{visible(now.title, keep_newlines=False)}”" if now.title else ""
     app.say(
         f"  Model:    {s.model_name} via {describe_provider(resolve_route(s.model_name), app.environ)}\n"
-        f"  Session:  {s.session_id}\n"
+        f"  Effort:   {s.reasoning_effort or 'off'}\n"
+        f"  Session:  {now.session_id}{title}\n"
         f"  Approval: {'automatic (yolo)' if s.yolo_mode else 'ask'}\n"
-        f"  Turns:    {s.turns}, {s.model_calls} model calls, {s.history_size} messages in context\n"
-        f"  Tokens:   {s.prompt_tokens:,} in the last request, {s.total_tokens:,} in all\n"
-        f"  Cost:     {cost}"
+        f"  Turns:    {len(now.prompts)}, {now.model_calls} model calls, {now.history_size} messages in context\n"
+        f"  Tokens:   {now.prompt_tokens:,} in the last request, {now.total_tokens:,} in all\n"
+        f"  Cost:     {cost_text(now)}\n"
+        f"  Cap:      {cap_text(s.budget)}"
     )

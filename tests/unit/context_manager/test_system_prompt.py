@@ -43,6 +43,10 @@ GUARDS: dict[str, dict[str, object]] = {
     "iteration_limit": {"limit": 300},
     "not_executed": {},
     "stream_cut": {},
+    "budget_low": {"share": 80},
+    "time_low": {"remaining": "12 min"},
+    "outcome_unknown": {},
+    "files_restored": {"files": ["train.py"]},
 }
 
 

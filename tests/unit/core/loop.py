@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import Config
-from agent.core.agent_loop import submission_loop
+from agent.core.agent_loop import Resumption, submission_loop
 from agent.core.session import Session, Surroundings
 from agent.core.tools import ToolRouter
-from agent.protocol.events import OPERATION_ENDS, Compacted, Event, Ready
+from agent.protocol.events import OPERATION_ENDS, TURN_ENDS, ApprovalRequired, Event, Ready
 from agent.protocol.operations import Operation, OpType, Submission
 from agent.protocol.tools import ToolSpec
 from tests.grammar import check_history, check_turn_grammar
@@ -54,8 +54,14 @@ class Loop:
         await self.submissions.put(Submission(Operation(op_type, data)))
 
     async def next(self) -> Event:
-        async with asyncio.timeout(PATIENCE_S):
-            event = await self.queue.get()
+        arrival = asyncio.ensure_future(self.queue.get())
+        await asyncio.wait({arrival, self.task}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+        if not arrival.done():
+            arrival.cancel()
+            assert self.task.done(), "no event came"
+            self.task.result()  # raises what ended the loop
+            raise AssertionError("the loop has ended")
+        event = arrival.result()
         self.events.append(event)
         return event
 
@@ -67,7 +73,11 @@ class Loop:
     async def turn(self, text: str = "go") -> Event:
         """Submit a prompt and wait for the end of the turn, or its question."""
         await self.submit(OpType.USER_INPUT, text=text)
-        return await self.until(*(end for end in OPERATION_ENDS if end is not Compacted))
+        return await self.until_turn_ends()
+
+    async def until_turn_ends(self) -> Event:
+        """The end of the running turn, or its question."""
+        return await self.until(*TURN_ENDS, ApprovalRequired)
 
     async def operate(self, op_type: OpType, **data: Any) -> Event:
         await self.submit(op_type, **data)
@@ -115,14 +125,20 @@ async def running(
     headless: bool = True,
     stream: bool = True,
     environ: dict[str, str] | None = None,
+    resumption: Resumption | None = None,
+    lockstep: bool = False,
+    place: Surroundings | None = None,
     **settings: Any,
 ) -> AsyncIterator[Loop]:
-    """A loop that is ready. On leaving it is shut down, and its events and history are checked against the grammar."""
+    """A loop that is ready. On leaving it is shut down, and its events and history are checked against the grammar.
+
+    In `lockstep` it is never more than one event ahead of the test. `place` stands in for `surroundings(...)`.
+    """
     settings = {"model_name": write_script(tmp_path, answers), "yolo_mode": True} | settings
     submissions: asyncio.Queue[Submission] = asyncio.Queue()
-    events: asyncio.Queue[Event] = asyncio.Queue()
+    events: asyncio.Queue[Event] = asyncio.Queue(1 if lockstep else 0)
     holder: list[Session | None] = [None]
-    place = surroundings(tmp_path, headless=headless, environ=environ)
+    place = place or surroundings(tmp_path, headless=headless, environ=environ)
     task = asyncio.create_task(
         submission_loop(
             submissions,
@@ -132,6 +148,7 @@ async def running(
             tool_router=None if tools is None else ToolRouter(tools),
             session_holder=holder,
             stream=stream,
+            resumption=resumption,
         )
     )
     loop = Loop(submissions, events, holder, task)

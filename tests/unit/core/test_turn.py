@@ -30,6 +30,7 @@ from agent.protocol.operations import OpType
 from agent.protocol.tools import ApprovalNeed, ToolResult, ToolSpec
 from tests.unit.core.loop import call, calls, running
 
+SUMMARY = {"when": "^An agent for machine-learning", "text": "a summary"}
 OBJECT = {"type": "object", "properties": {}, "additionalProperties": True}
 
 
@@ -421,7 +422,7 @@ async def test_overflow_may_come_again_and_again_and_the_window_is_learned(tmp_p
 
     overflow = {"error": {"status": 400, "message": "This model's maximum context length is 32768 tokens."}}
     round_trip = [*[calls(call("long", {"n": n})) for n in range(6)], overflow]
-    answers = [*round_trip * 3, {"text": "still alive"}]
+    answers = [SUMMARY, *round_trip * 3, {"text": "still alive"}]
     async with running(tmp_path, answers, tools=[tool("long", long)]) as loop:
         assert (await loop.turn()).payload.final_response == "still alive"
         assert loop.session.history.model_max_tokens == 32_768
@@ -450,9 +451,10 @@ async def test_history_is_shortened_before_the_window_is_full(tmp_path: Path) ->
 
 
 async def test_cancel_during_a_tool_ends_the_turn_with_valid_history(tmp_path: Path) -> None:
-    ended = asyncio.Event()
+    began, ended = asyncio.Event(), asyncio.Event()
 
     async def forever(_arguments: Any, _session: Any, _call_id: str) -> ToolResult:
+        began.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -462,8 +464,7 @@ async def test_cancel_during_a_tool_ends_the_turn_with_valid_history(tmp_path: P
     answers = [calls(call("echo"), call("forever")), {"text": "going on"}]
     async with running(tmp_path, answers, tools=[echo(), tool("forever", forever)]) as loop:
         await loop.submit(OpType.USER_INPUT, text="go")
-        await loop.until(ToolCallStarted)
-        await loop.until(ToolCallStarted)
+        await began.wait()
         loop.session.cancel()
         end = await loop.until(Interrupted, TurnComplete)
         assert isinstance(end.payload, Interrupted)
@@ -613,9 +614,9 @@ async def test_undo_takes_back_the_last_turn_with_its_synthetic_messages(tmp_pat
     async with running(tmp_path, answers) as loop:
         await loop.turn("first")
         await loop.turn("second")
-        assert (await loop.operate(OpType.UNDO)).payload == UndoComplete(removed_messages=3)
+        assert (await loop.operate(OpType.UNDO)).payload == UndoComplete(3, 1, "second")
         assert [m["content"] for m in loop.wire()[1:]] == ["first", "one"]
-        assert (await loop.operate(OpType.UNDO)).payload == UndoComplete(removed_messages=2)
+        assert (await loop.operate(OpType.UNDO)).payload == UndoComplete(2, 1, "first")
         assert (await loop.operate(OpType.UNDO)).payload == UndoComplete(removed_messages=0)
 
 
@@ -642,7 +643,7 @@ async def test_new_conversation_forgets_history_and_keeps_settings(tmp_path: Pat
 async def test_configure_changes_model_and_mode_or_says_why_not(tmp_path: Path) -> None:
     async with running(tmp_path) as loop:
         done = (await loop.operate(OpType.CONFIGURE, model_name="ollama/qwen3", yolo_mode=False)).payload
-        assert done == SettingsChanged("ollama/qwen3", False)
+        assert done == SettingsChanged("ollama/qwen3", False, "high")
         loop.outside_ends = 1
         refused = (await loop.operate(OpType.CONFIGURE, model_name="no such model")).payload
         assert isinstance(refused, ErrorRaised)

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from agent.llm.effort import EFFORT_LEVELS
-from agent.llm.params import UnsupportedEffortError, _resolve_llm_params, resolve_route
+from agent.llm.params import (
+    UnsupportedEffortError,
+    _resolve_llm_params,
+    effort_levels,
+    resolve_route,
+    validate_effort,
+)
 
 
 def adaptive(level: str) -> dict[str, Any]:
@@ -113,3 +119,23 @@ def test_two_resolutions_share_nothing() -> None:
         "type": "adaptive"
     }
     assert resolve_route("anthropic/claude-opus-4-8") == resolve_route("anthropic/claude-opus-4-8")
+
+
+@pytest.mark.parametrize(
+    ("model_id", "levels"),
+    [
+        ("openai/gpt-5.5", ("minimal", "low", "medium", "high", "xhigh")),
+        ("anthropic/claude-opus-4-8", ("low", "medium", "high", "xhigh", "max")),
+        ("org/model", ("low", "medium", "high")),
+        ("ollama/qwen3", ()),
+    ],
+)
+def test_a_level_can_be_checked_before_it_is_asked_for(model_id: str, levels: tuple[str, ...]) -> None:
+    assert effort_levels(model_id) == levels
+    validate_effort(model_id, None)
+    for level in levels:
+        validate_effort(model_id, level)
+    for level in set(EFFORT_LEVELS) - set(levels) - ({"minimal"} if levels else set()):  # minimal counts as low
+        with pytest.raises(UnsupportedEffortError) as caught:
+            validate_effort(model_id, level)
+        assert ", ".join(levels) in str(caught.value)

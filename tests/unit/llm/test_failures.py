@@ -196,7 +196,12 @@ LITELLM = [
     ),
     ("UnprocessableEntityError", "reasoning_effort: Input should be 'low', 'medium' or 'high'", 422, ROUTER, K.EFFORT),
     ("BadRequestError", "output_config.effort: must be one of low, medium, high", 400, CLAUDE, K.EFFORT),
-    ("BadRequestError", "adaptive thinking is not supported on this model", 400, CLAUDE, K.EFFORT),
+    ("BadRequestError", "adaptive thinking is not supported on this model", 400, CLAUDE, K.NO_EFFORT),
+    ("BadRequestError", "This model does not support the effort parameter.", 400, CLAUDE, K.NO_EFFORT),
+    ("BadRequestError", "output_config: Extra inputs are not permitted", 400, CLAUDE, K.NO_EFFORT),
+    ("BadRequestError", "Unsupported parameter: 'reasoning_effort' is not supported", 400, OPENAI, K.NO_EFFORT),
+    ("BadRequestError", "Unrecognized request argument supplied: reasoning_effort", 400, OPENAI, K.NO_EFFORT),
+    ("BadRequestError", "effort 'max' is not supported, only supported by Opus 4.6", 400, CLAUDE, K.EFFORT),
     ("BadRequestError", "`max_tokens` must be greater than `thinking.budget_tokens`", 400, CLAUDE, K.EFFORT),
     (
         "BadRequestError",

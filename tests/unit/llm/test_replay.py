@@ -98,6 +98,14 @@ async def test_a_restarting_script_begins_again_with_the_next_prompt_only(tmp_pa
         await ask(client, path, USER, {"role": "tool", "content": "x"})
 
 
+async def test_settings_of_the_script_are_no_answers(tmp_path: Path) -> None:
+    path = script(tmp_path, '{"window": 9000}', '{"text": "a"}', '{"restart": true, "price": {}}')
+    client = LLMClient()
+    assert (await ask(client, path)).content == "a"
+    assert (await ask(client, path)).content == "a"
+    assert client.scripted_window(f"replay/{path}") == 9000
+
+
 async def test_a_bad_line_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match="line 2: not JSON"):
         await ask(LLMClient(), script(tmp_path, "{}", "{oops"))
@@ -148,6 +156,11 @@ async def _ignore(text: str) -> None:
         ('{"error": {"after_chunks": "x"}}', "error: after_chunks must be"),
         ('{"error": {"headers": []}}', "error: headers must be"),
         ('{"restart": 1}', "restart must be"),
+        ('{"window": 0}', "window must be"),
+        ('{"window": "9k"}', "window must be"),
+        ('{"price": 3}', "price must be"),
+        ('{"price": {"input_usd_per_million": "3"}}', "price: input_usd_per_million must be"),
+        ('{"price": {"output_usd_per_million": -3}}', "price: output_usd_per_million must be"),
     ],
 )
 async def test_a_field_of_the_wrong_type_is_named(tmp_path: Path, line: str, problem: str) -> None:

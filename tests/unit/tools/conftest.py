@@ -26,6 +26,12 @@ class FakeSession:
     known_files: dict[Path, FileFingerprint] = field(default_factory=dict)
     emitted: list[Payload] = field(default_factory=list)
 
+    partials: dict[str, str] = field(default_factory=dict)
+
+    def keep_partial(self, tool_call_id: str, output: str) -> None:
+        """Keep the output."""
+        self.partials[tool_call_id] = output
+
     async def emit(self, payload: Payload) -> None:
         """Keep the event."""
         self.emitted.append(payload)

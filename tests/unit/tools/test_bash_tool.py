@@ -380,6 +380,14 @@ async def test_cancel_ends_everything_quickly(session: FakeSession) -> None:
     assert min(spans_s) < 0.5
 
 
+async def test_what_a_cancelled_command_had_printed_is_not_lost(session: FakeSession) -> None:
+    task, _ = await start(session, "echo epoch 1; echo epoch 2; echo $$ > pid; sleep 60", session.workspace / "pid")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert session.partials == {"call-1": "epoch 1\nepoch 2"}
+
+
 async def test_impatient_cancels_do_not_leave_anything(session: FakeSession) -> None:
     task, pids = await start(session, STUBBORN.format(pid="pid"), session.workspace / "pid")
     for _ in range(3):
@@ -457,6 +465,16 @@ def marked_processes(mark: str) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+@pytest.mark.parametrize("command", ["ls -la src", "git status && cat a.py | head -3", "grep -rn loss src 2>/dev/null"])
+def test_a_command_that_only_looks_changes_nothing(session: FakeSession, command: str) -> None:
+    assert BASH.changes({"command": command}, session.workspace) == ()
+
+
+@pytest.mark.parametrize("command", ["python train.py", "ls > a.txt", "sed -i s/a/b/ x", "cat a; rm b", "if ("])
+def test_of_any_other_command_it_is_not_known_what_it_changes(session: FakeSession, command: str) -> None:
+    assert BASH.changes({"command": command}, session.workspace) is None
 
 
 async def test_loop_stays_free_and_calls_run_at_once(session: FakeSession) -> None:

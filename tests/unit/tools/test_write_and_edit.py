@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.protocol.tools import ToolResult
+from agent.protocol.tools import ToolResult, ToolSpec
 from agent.tools.edit_tool import edit_spec
 from agent.tools.files import MAX_EDIT_BYTES
 from agent.tools.read_tool import read_spec
@@ -88,6 +88,14 @@ async def test_writing_counts_as_reading(session: FakeSession) -> None:
         assert (await write(session, "a.txt", content)).ok
     assert (await edit(session, "a.txt", "three", "four")).ok
     assert (await write(session, "a.txt", "five")).ok
+
+
+@pytest.mark.parametrize("spec", [WRITE, EDIT])
+def test_the_file_to_keep_a_copy_of_is_named(session: FakeSession, tmp_path: Path, spec: ToolSpec) -> None:
+    (session.workspace / "link.txt").symlink_to(tmp_path / "outside.txt")
+    assert spec.changes({"path": "a/b.txt"}, session.workspace) == (session.workspace / "a/b.txt",)
+    assert spec.changes({"path": "link.txt"}, session.workspace) == (tmp_path / "outside.txt",)
+    assert spec.changes({}, session.workspace) == ()
 
 
 @pytest.mark.parametrize("tool", ["write", "edit"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,6 +59,7 @@ def test_the_result_of_a_good_run() -> None:
         },
         "cost_usd": 0.3,
         "cost_known": True,
+        "total_cost_usd": 0.3,
         "duration_s": 2.346,
         "denied_tools": [],
         "exit_code": 0,
@@ -66,7 +68,17 @@ def test_the_result_of_a_good_run() -> None:
 
 def test_an_unknown_cost_is_not_a_number() -> None:
     data = result(READY, call(0.1), call(None), e.TurnComplete(1, "x"), exit_code=0)
-    assert (data["cost_usd"], data["cost_known"]) == (None, False)
+    assert (data["cost_usd"], data["cost_known"], data["total_cost_usd"]) == (None, False, None)
+    job = e.ToolCharge("hf_jobs", "1", 2.0, 2.0, True)
+    assert result(READY, call(0.5), job, e.TurnComplete(1, "x"), exit_code=0)["cost_usd"] == 2.5
+
+
+def test_a_resumed_session_counts_what_it_had_cost() -> None:
+    resumed = e.ResumeComplete("p", 2, 0, "m", None, False, False, session_id="s7", cost_usd=1.5)
+    data = result(resumed, call(0.25), e.TurnComplete(1, "x"), exit_code=0)
+    assert (data["session_id"], data["cost_usd"], data["total_cost_usd"]) == ("s7", 0.25, 1.75)
+    data = result(replace(resumed, cost_known=False), call(0.25), e.TurnComplete(1, "x"), exit_code=0)
+    assert (data["cost_usd"], data["total_cost_usd"]) == (0.25, None)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +87,7 @@ def test_an_unknown_cost_is_not_a_number() -> None:
         ([e.ErrorRaised("bad key", "auth")], 3, ("error", True, "bad key", "auth", None, 3)),
         ([e.Interrupted()], 130, ("interrupted", True, None, None, None, 130)),
         ([e.TurnComplete(1, "so far", "iteration_limit")], 4, ("iteration_limit", True, None, None, "so far", 4)),
+        ([e.TurnComplete(1, "so far", "budget")], 5, ("budget", True, None, None, "so far", 5)),
         ([e.ApprovalRequired((), 0)], 6, ("approval_required", True, None, None, None, 6)),
         ([e.ApprovalRequired((), 0), e.TurnComplete(1, "x")], 0, ("done", False, None, None, "x", 0)),
         ([e.TurnComplete(1, "x"), e.ErrorRaised("e", "k")], 1, ("error", True, "e", "k", None, 1)),
@@ -113,7 +126,7 @@ def test_every_event_is_one_ascii_line(text: str) -> None:
     assert lines.pop() == ""
     assert out.getvalue().isascii()
     assert [json.loads(line) for line in lines] == [event.to_dict() for event in events]
-    assert len(result(*(event.payload for event in events))) == 14
+    assert len(result(*(event.payload for event in events))) == 15
 
 
 @given(

@@ -190,7 +190,8 @@ def test_the_plan_is_shown_when_it_changes() -> None:
 def test_ends_and_operations() -> None:
     shown = play(
         e.Interrupted(),
-        e.Compacted(120_000, 30_000),
+        e.Compacted(171_000, 62_000, 48),
+        e.Compacted(9_000, 8_500),
         e.Compacted(500, 500),
         e.UndoComplete(0),
         e.NewComplete("s2", "s1", 1, 2, "/tmp/s1.jsonl", False),
@@ -199,13 +200,89 @@ def test_ends_and_operations() -> None:
     )
     assert shown == (
         "Interrupted\n\n"
-        "Context shortened: 120.0k → 30.0k tokens.\n"
-        "Context not shortened: it stays at 500 tokens.\n"
+        "Context shortened: 171k → 62k tokens (48 messages summarised).\n"
+        "Context shortened: 9k → 8.5k tokens.\n"
+        "Nothing to shorten (500 tokens).\n"
         "Nothing to undo.\n"
         "New conversation, session s2. The previous one is saved in /tmp/s1.jsonl.\n"
-        "Stopped at the iteration limit.\n\n"
+        "Stopped at the iteration limit. Say how to go on.\n\n"
         "Error: No key [/x].\nSet ANTHROPIC_API_KEY.\n"
     )
+
+
+def test_what_is_taken_back_is_named() -> None:
+    files = tuple(f"f{i}.py" for i in range(10))
+    shown = play(
+        e.UndoComplete(4, 1, "do", ("a.py",)),
+        e.UndoComplete(6, 2, "do", files, ("mine.py",), "files over 2 MiB"),
+        e.UndoComplete(0, 0, None, ("a.py",)),
+        width=120,
+    )
+    assert shown == (
+        "The last turn is taken back (4 messages removed).\n"
+        "Put back as before: a.py.\n"
+        "The last 2 turns are taken back (6 messages removed).\n"
+        "Put back as before: f0.py, f1.py, f2.py, f3.py, f4.py, f5.py, f6.py, f7.py and 2 more.\n"
+        "Kept as they are, since somebody has changed them: mine.py.\n"
+        "Not put back, as there is no copy: files over 2 MiB.\n"
+        "Put back as before: a.py.\n"
+    )
+
+
+def test_a_resumed_session_says_what_it_is() -> None:
+    resumed = e.ResumeComplete(
+        "/s/1.jsonl",
+        12,
+        1,
+        "m",
+        None,
+        False,
+        False,
+        session_id="s1",
+        title="Train [/x]",
+        turn_count=3,
+        cost_usd=0.5,
+        cost_known=False,
+        unfinished=("bash", "hf_jobs"),
+        cwd="/other",
+    )
+    assert play(resumed, e.Renamed("New name"), e.SettingsChanged("m", False, "high"), width=120) == (
+        "Resumed “Train [/x]”: 12 messages, model m, $0.5000 and calls of unknown price so far.\n"
+        "Running when it ended, with an unknown outcome: bash, hf_jobs.\n"
+        "It ran in /other; tools now work in the current directory.\n"
+        "1 record could not be read and left out.\n"
+        "This session is now called “New name”.\n"
+        "Model m, effort high; asks before it acts.\n"
+    )
+
+
+def test_a_limit_on_money_or_time_says_how_to_go_on() -> None:
+    budget = e.BudgetStatus(5.0, 0.0, 0.0, 5.0)
+    assert play(budget, e.TurnComplete(1, None, "budget")) == (
+        "Stopped at the budget: $5.00 of $5.00 spent. Raise the cap with /budget USD (or\n"
+        "/budget off), then say how to go on.\n"
+    )
+    assert play(e.TurnComplete(1, None, "time_limit")).startswith("Stopped at the time limit, after 0.0s.")
+
+
+def test_steering_stands_among_the_work() -> None:
+    shown = play(
+        e.Processing(),
+        e.AssistantChunk("I look"),
+        e.Steered("also the tests\nplease"),
+        e.ToolCallStarted("bash", {"command": "ls"}, "1"),
+    )
+    assert shown == "\nI look\n\n> also the tests\n  please\n\n▸ bash  ls\n"
+
+
+def test_notes_do_not_tear_an_answer() -> None:
+    console = recording_console(80)
+    renderer = TerminalRenderer(console)
+    renderer.handle(e.Event(e.AssistantChunk("One.\n\nTw")))
+    renderer.note("(queued) \x1b[2Jhello")
+    renderer.handle(e.Event(e.AssistantChunk("o.")))
+    renderer.handle(e.Event(e.AssistantStreamEnd()))
+    assert printed(console) == "One.\n\n(queued) hello\n\nTwo.\n"
 
 
 def test_nothing_ever_moves_the_cursor() -> None:

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -76,8 +77,32 @@ def test_only_the_final_response_is_the_answer() -> None:
 def test_the_iteration_limit_is_said() -> None:
     assert play(e.TurnComplete(1, "so far", "iteration_limit")) == (
         "so far\n",
-        "note: stopped at the iteration limit\n",
+        'note: stopped at the iteration limit; to go on: ml-intern --continue "go on"\n',
     )
+
+
+def test_a_limit_on_money_or_time_is_said_with_the_way_on() -> None:
+    ready = e.Ready("ready", 5, "s1", "m")
+    status = e.BudgetStatus(4.984, 1.2, 0.0, 5.0)
+    assert play(ready, status, e.TurnComplete(1, "so far", "budget")) == (
+        "so far\n",
+        "session s1, model m\n"
+        "note: stopped at the budget: $4.98 of $5.00 spent, up to $1.20 of it at unknown prices; "
+        'to go on: ml-intern --resume s1 --max-cost-usd MORE "go on"\n',
+    )
+    renderer = TextRenderer(io.StringIO(), err := io.StringIO())
+    began = datetime(2026, 11, 21, tzinfo=UTC)
+    renderer.handle(e.Event(ready, 1, began))
+    renderer.handle(e.Event(e.TurnComplete(1, None, "time_limit"), 2, began + timedelta(hours=1, minutes=2)))
+    assert err.getvalue().splitlines()[1:] == [
+        'note: stopped at the time limit, after 1h 02m; to go on: ml-intern --resume s1 --max-wall MORE "go on"'
+    ]
+
+
+def test_steering_is_a_detail_and_the_budget_no_line() -> None:
+    payloads = e.Steered("also the\ntests"), e.BudgetStatus(1.0, 0.0, 0.0, None)
+    assert play(*payloads) == ("", "")
+    assert play(*payloads, verbose=True) == ("", "> also the tests\n")
 
 
 def test_refused_and_failed_calls_show_why() -> None:

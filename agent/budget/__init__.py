@@ -1,0 +1,1 @@
+"""Money: one ledger for tokens and compute alike."""

@@ -1,0 +1,89 @@
+"""Commands about what the session costs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+
+from agent.cli.commands.registry import command
+from agent.cli.status import Conversation, KindUsage
+from agent.protocol.events import BudgetStatus
+from agent.protocol.operations import OpType
+from agent.ui.limits import spent_text
+from agent.ui.sanitize import clip
+
+if TYPE_CHECKING:
+    from agent.cli.interactive import App
+
+_HEADINGS = ("", "calls", "tokens in", "cached", "out", "cost")
+
+
+@command("budget", "[usd|off]")
+async def budget(app: App, argument: str) -> None:
+    """Show what is spent, or set the most it may be."""
+    if argument:
+        cap_usd = None if argument.lower() == "off" else _amount(argument)
+        if cap_usd is None and argument.lower() != "off":
+            app.complain("Say an amount in US dollars, such as /budget 5, or /budget off.")
+            return
+        await app.operate(OpType.CONFIGURE, {"cap_usd": cap_usd})
+    app.say(f"  {cap_text(app.status.budget)}")
+
+
+@command("cost")
+async def cost(app: App, _argument: str) -> None:
+    """Show tokens and money spent, by kind of call."""
+    now = app.status.conversation
+    rows = [_HEADINGS, *(_row(kind, usage) for kind, usage in now.usage.items())]
+    rows += [(clip(tool, 40), str(usage.calls), "", "", "", _kind_cost(usage)) for tool, usage in now.tools.items()]
+    if now.earlier_cost_usd or not now.earlier_cost_known:
+        unknown = "" if now.earlier_cost_known else " and calls of unknown price"
+        rows.append(("before resuming", "", "", "", "", f"${now.earlier_cost_usd:.4f}{unknown}"))
+    rows.append(("total", str(sum(usage.calls for usage in now.costs)), "", "", "", cost_text(now)))
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for name, *figures, money in rows:
+        columns = [f"{text:>{width}}" for text, width in zip(figures, widths[1:], strict=False)]
+        app.say("  ".join(["", f"{name:<{widths[0]}}", *columns, money]).rstrip())
+
+
+def cost_text(conversation: Conversation) -> str:
+    """The known part of the cost, and how much more the calls of unknown price can have cost; never a made-up 0."""
+    known = f"${conversation.cost_usd:.4f}"
+    if conversation.cost_known:
+        return known
+    return f"{known} and {_unknown(conversation.unknown_usd)}"
+
+
+def cap_text(budget: BudgetStatus) -> str:
+    """`$1.20 of $5.00 spent, $3.80 left`."""
+    if budget.cap_usd is None:
+        return f"{spent_text(budget)}; no cap"
+    left_usd = max(0.0, budget.cap_usd - budget.spent_usd - budget.reserved_usd)
+    return f"{spent_text(budget)}; ${left_usd:.2f} left"
+
+
+def _row(kind: str, usage: KindUsage) -> tuple[str, ...]:
+    tokens = (f"{number:,}" for number in (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens))
+    return (kind, str(usage.calls), *tokens, _kind_cost(usage))
+
+
+def _kind_cost(usage: KindUsage) -> str:
+    if not usage.unknown_calls:
+        return f"${usage.cost_usd:.4f}"
+    unknown = _unknown(usage.unknown_usd)
+    return unknown if usage.unknown_calls == usage.calls else f"${usage.cost_usd:.4f} and {unknown}"
+
+
+def _unknown(up_to_usd: float) -> str:
+    return f"price unknown, up to ${up_to_usd:.4f}" if up_to_usd else "price unknown"
+
+
+def _amount(text: str) -> float | None:
+    """US dollars, None if `text` is no amount."""
+    try:
+        amount_usd = float(text.removeprefix("$"))
+    except ValueError:
+        return None
+    return amount_usd if math.isfinite(amount_usd) and amount_usd >= 0 else None

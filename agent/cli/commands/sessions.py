@@ -1,0 +1,89 @@
+"""Commands about saved sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from agent.cli.commands.registry import command
+from agent.protocol.operations import OpType
+from agent.ui.sanitize import clip, visible
+from agent.ui.tool_lines import counted
+
+if TYPE_CHECKING:
+    from agent.cli.interactive import App
+    from agent.sessions.index import SessionInfo
+
+_LISTED = 20
+_TITLE_COLUMNS = 36
+
+
+@command("resume", "[id|text] [--all]")
+async def resume(app: App, argument: str) -> None:
+    """Go on with a saved session; --all: of any directory."""
+    from agent.sessions.errors import SessionError
+
+    words = argument.split()
+    everywhere = "--all" in words
+    text = " ".join(word for word in words if word != "--all")
+    try:
+        chosen = await _choose(app, text, everywhere)
+    except (SessionError, OSError) as error:
+        app.complain(visible(str(error)))
+        return
+    if chosen is not None:
+        await app.operate(OpType.RESUME, {"path": str(chosen.path), "fork": False})
+
+
+async def _choose(app: App, text: str, everywhere: bool) -> SessionInfo | None:
+    """The session that `text` means, or that the person picks from the list; None: none. Raises `SessionError`."""
+    listed = await asyncio.to_thread(_sessions, app, "", everywhere)
+    if not text:
+        if not listed:
+            app.say("  No other session is saved here." + ("" if everywhere else " /resume --all looks everywhere."))
+            return None
+        _show(app, listed)
+        text = await app.ask("Resume which one?") or ""
+    if not text:
+        app.say("  Nothing is resumed.")
+        return None
+    if text.isdecimal() and 1 <= int(text) <= len(listed):
+        return listed[int(text) - 1]
+    return await _search(app, text, everywhere)
+
+
+async def _search(app: App, text: str, everywhere: bool) -> SessionInfo | None:
+    """By id or title, or by words that only one session has; several are listed."""
+    from agent.sessions.errors import SessionNotFoundError
+    from agent.sessions.index import SessionIndex
+
+    try:
+        return await asyncio.to_thread(SessionIndex(app.state_dir).find, text)
+    except SessionNotFoundError:
+        found = await asyncio.to_thread(_sessions, app, text, everywhere)
+        if not found:
+            raise
+    if len(found) == 1:
+        return found[0]
+    _show(app, found, numbered=False)
+    app.complain("Several sessions have that; say which one by its id.")
+    return None
+
+
+def _sessions(app: App, query: str, everywhere: bool) -> list[SessionInfo]:
+    """Saved sessions but for the present one, the last used first. Blocking."""
+    from agent.sessions.index import SessionIndex
+
+    cwd = None if everywhere else app.workspace
+    found = SessionIndex(app.state_dir).list(cwd, query, _LISTED + 1)
+    return [info for info in found if info.id != app.status.conversation.session_id][:_LISTED]
+
+
+def _show(app: App, listed: list[SessionInfo], *, numbered: bool = True) -> None:
+    width = len(str(len(listed)))
+    for number, info in enumerate(listed, 1):
+        head = f"{number:>{width}}  " if numbered else ""
+        name = clip(info.title or info.preview, _TITLE_COLUMNS)
+        used = info.last_used.astimezone().strftime("%Y-%m-%d %H:%M")
+        running = ", running" if info.is_running else ""
+        app.say(f"  {head}{info.id[:8]}  {used}  {name}  ({counted(info.turns, 'turn')}{running})")

@@ -1,0 +1,93 @@
+"""Shortening the conversation: the session's side of agent/context_manager/compaction.py."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+
+from agent.context_manager.compaction import Aids, CompactionReport, SummaryError
+from agent.context_manager.tokens import estimate_text
+from agent.core.endings import LimitReached
+from agent.core.model_calls import ask, call_hooks
+from agent.core.session import Session
+from agent.llm.calls import CallRequest
+from agent.llm.failures import FailureKind, LLMCallError
+from agent.protocol.events import Compacted, ToolLog
+from agent.tools.output import spill_text
+
+logger = logging.getLogger(__name__)
+
+SUMMARY_TOKENS = 4_000
+"""Longest answer asked of the summariser. Models that think need room for that too."""
+THINKING_ALLOWANCE_TOKENS = 4_000
+
+
+async def compact(
+    session: Session, *, target_tokens: int | None = None, forced: bool = False, instructions: str = ""
+) -> CompactionReport:
+    """Shorten history and say so. Raises `CompactionFailedError` when the system prompt alone is too long for the
+    model, and `TurnCancelled`."""
+    before = session.history.items
+    aids = Aids(
+        summarise=partial(_summarise, session),
+        spill=partial(_spill, session.spill_dir),
+        facts=_facts(session),
+        instructions=instructions,
+    )
+    report = await session.history.compact(aids, target_tokens=target_tokens, forced=forced)
+    session.history_changed(before, "compaction")
+    session.was_compacted = True
+    if report.problem and not session.told_of_mechanical_compaction:
+        session.told_of_mechanical_compaction = True
+        text = f"Earlier steps were left out without a summary: {report.problem}"
+        await session.send_event(ToolLog("system", session.secrets.scrub(text)))
+    await session.send_event(Compacted(report.before_tokens, report.after_tokens, report.summarised))
+    return report
+
+
+async def _summarise(session: Session, prompt: str) -> str:
+    """The model's answer to a summary prompt. Raises `SummaryError`, and `TurnCancelled` when the turn is stopped."""
+
+    async def quietly(_text: str) -> None:
+        pass
+
+    request = CallRequest(
+        model=session.model_name,
+        messages=[{"role": "user", "content": prompt}],
+        tool_choice="none",
+        # The prompt fills up to half of the window, and some servers count prompt and limit together.
+        max_tokens=min(SUMMARY_TOKENS + THINKING_ALLOWANCE_TOKENS, session.history.model_max_tokens // 3),
+        stream=session.stream,
+    )
+    try:
+        reply = await ask(
+            session,
+            request,
+            call_hooks(session, on_text=quietly, on_notice=quietly),
+            "compaction",
+            estimate_text(prompt),
+        )
+    except LLMCallError as error:
+        overflow = error.failure.kind is FailureKind.OVERFLOW
+        if overflow:
+            session.history.learn_limit(error.failure.limit_tokens)
+        raise SummaryError(error.failure.user_text, overflow=overflow) from error
+    except LimitReached as error:
+        raise SummaryError(str(error), overflow=False) from error
+    if not reply.content.strip():
+        raise SummaryError("the model gave an empty summary", overflow=False)
+    return reply.content
+
+
+def _spill(spill_dir: Path, text: str, name: str) -> Path | None:
+    try:
+        return spill_text(text, spill_dir, name)
+    except OSError as error:
+        logger.warning("what is taken out of the conversation cannot be kept: %s", error)
+        return None
+
+
+def _facts(session: Session) -> str:
+    """What must survive every compaction word for word."""
+    return "\n".join(f"- plan step {item.id} [{item.status}]: {item.content}" for item in session.plan)

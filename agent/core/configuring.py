@@ -1,0 +1,65 @@
+"""Changing a running session: model, effort, approval, budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.core.endings import LimitReached, TurnCancelled
+from agent.core.model_calls import probe, report_spending
+from agent.core.session import Session
+from agent.llm.effort import EFFORT_LEVELS
+from agent.llm.failures import LLMCallError
+from agent.llm.params import UnknownModelError
+from agent.protocol.events import ErrorRaised, Interrupted, SettingsChanged, ToolLog
+
+
+async def configure(session: Session, settings: Mapping[str, Any]) -> None:
+    """Apply what `settings` names and report `settings_changed`; or report why not, and nothing has changed."""
+    session.interruption.clear()
+    model, effort = session.model_name, session.reasoning_effort
+    try:
+        cap_usd = _cap(settings)
+        wanted_effort = _level(settings.get("reasoning_effort", effort))
+        session.update_model(settings.get("model_name", model))
+        if (session.model_name, wanted_effort) != (model, effort):
+            await _try_effort(session, wanted_effort)
+    except (UnknownModelError, ValueError) as error:
+        await session.send_event(ErrorRaised(str(error), "usage"))
+        return
+    except (LLMCallError, LimitReached, TurnCancelled) as error:
+        session.update_model(model)
+        is_stop = isinstance(error, TurnCancelled)
+        await session.send_event(Interrupted() if is_stop else ErrorRaised(session.secrets.scrub(str(error)), "model"))
+        return
+    session.reasoning_effort = wanted_effort
+    if "yolo_mode" in settings:
+        session.set_yolo_mode(bool(settings["yolo_mode"]))
+    if "cap_usd" in settings:
+        session.ledger.set_cap(cap_usd)
+        await report_spending(session, None)
+    session.record_settings()
+    await session.send_event(SettingsChanged(session.model_name, session.yolo_mode, session.reasoning_effort))
+
+
+async def _try_effort(session: Session, effort: str | None) -> None:
+    """Find out which effort the model takes, up to `effort`. Raises what says that it cannot be used at all."""
+    outcome = await probe(session, session.model_name, effort)
+    session.model_effective_effort.clear()
+    if outcome.conclusive and outcome.effort != effort:
+        session.model_effective_effort[session.model_name] = outcome.effort
+    if outcome.note:
+        await session.send_event(ToolLog("system", outcome.note))
+
+
+def _level(effort: Any) -> str | None:
+    if effort is not None and effort not in EFFORT_LEVELS:
+        raise ValueError(f"There is no effort {effort!r}; choose one of {', '.join(EFFORT_LEVELS)}, or off.")
+    return str(effort) if effort is not None else None
+
+
+def _cap(settings: Mapping[str, Any]) -> float | None:
+    cap_usd = settings.get("cap_usd")
+    if cap_usd is not None and (isinstance(cap_usd, bool) or not isinstance(cap_usd, (int, float)) or not cap_usd >= 0):
+        raise ValueError(f"{cap_usd!r} is no sum of money; give an amount in US dollars, such as 5 or 2.50.")
+    return cap_usd

@@ -1,0 +1,156 @@
+"""The model calls of a session: each is reserved in the budget, can be stopped, and is accounted for.
+
+Main turn, compaction and probes all ask here, so that no call can escape the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from agent.budget.estimates import model_call_usd
+from agent.budget.ledger import BudgetExceeded, Reservation, Settled
+from agent.budget.money import format_usd, in_usd, micro
+from agent.budget.thresholds import BudgetWarning
+from agent.context_manager.prompts import render
+from agent.context_manager.tokens import estimate_text
+from agent.core.endings import LimitReached
+from agent.core.session import Session
+from agent.llm.calls import CallHooks, CallRequest, Notice, OnText, complete
+from agent.llm.effort_probe import PROBE_TOKENS, ProbeOutcome, probe_effort
+from agent.llm.params import needs_litellm, resolve_route
+from agent.llm.prices import ModelPrice
+from agent.llm.stream import LLMResult, Usage
+from agent.protocol.events import BudgetStatus, LLMCall, ToolLog
+
+HEADLESS_PATIENCE_S = 900.0
+"""How long an unattended run goes on asking a provider that is down: an outage must not end a night's work."""
+TELL_MODEL_AT_SHARE = 80
+PROBE_PROMPT_TOKENS = 16
+
+
+def call_hooks(session: Session, on_text: OnText, on_notice: Notice) -> CallHooks:
+    """Hooks for a call of this session."""
+    place = session.surroundings
+    return CallHooks(on_text, on_notice, sleep=place.sleep, timeouts=place.timeouts)
+
+
+async def ask(session: Session, request: CallRequest, hooks: CallHooks, kind: str, prompt_tokens: int) -> LLMResult:
+    """Make the call. `prompt_tokens` is our estimate of the request; `kind` names the purpose in the accounts.
+
+    Raises `LimitReached` when the budget is used up, `TurnCancelled`, and `LLMCallError`.
+    """
+    call = await _reserve(session, request.model, kind, prompt_tokens, request.max_tokens)
+    try:
+        reply = await session.interruption.cancellable(complete(session.llm, request, hooks))
+    except BaseException:
+        await call.account_unfinished(hooks.assembler.text, hooks.lost_attempts)
+        raise
+    await call.account(reply, hooks.lost_attempts)
+    return reply
+
+
+async def probe(session: Session, model: str, effort: str | None) -> ProbeOutcome:
+    """Find out which effort `model` takes, up to `effort`. Raises as `ask` does. Local models are not asked."""
+    route = resolve_route(model)
+    if effort is None or route.provider.is_local or not needs_litellm(route):
+        return ProbeOutcome(effort)
+    call = await _reserve(session, model, "effort_probe", PROBE_PROMPT_TOKENS, PROBE_TOKENS)
+    try:
+        outcome = await session.interruption.cancellable(probe_effort(session.llm, model, effort))
+    except BaseException:
+        await call.account_unfinished("")
+        raise
+    if not outcome.calls:
+        await call.account_unfinished("")
+    for reply in outcome.calls[:1]:
+        await call.account(reply)
+    return outcome
+
+
+async def _reserve(session: Session, model: str, kind: str, prompt_tokens: int, answer_tokens: int | None) -> _Call:
+    """Hold what the call can cost at most. Raises `LimitReached` and `TurnCancelled`."""
+    price = await session.interruption.cancellable(session.llm.price_of(model))
+    known_usd, worst_usd = model_call_usd(price, prompt_tokens, answer_tokens or session.llm.answer_limit_tokens(model))
+    try:
+        reservation = session.ledger.reserve(kind, known_usd, worst_usd=worst_usd, must_fit=False)
+    except BudgetExceeded as error:
+        raise LimitReached("budget", _used_up(session)) from error
+    return _Call(session, model, reservation, price, prompt_tokens)
+
+
+def _used_up(session: Session) -> str:
+    ledger = session.ledger
+    spent, cap = format_usd(ledger.spent_usd, ledger.unknown_usd == 0), format_usd(ledger.cap_usd or 0.0)
+    return f"Stopped: the budget of {cap} is used up ({spent} spent). Raise it to go on."
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call that has been paid for, or may have been."""
+
+    session: Session
+    model: str
+    reservation: Reservation
+    price: ModelPrice | None
+    prompt_tokens: int
+
+    async def account(self, reply: LLMResult, lost_attempts: int = 0) -> None:
+        """Settle and report a call that was answered, perhaps after attempts that broke and are billed all the same."""
+        settled = self._settle(reply.cost_usd, reply.usage, reply.content)
+        await self._report(reply, settled)
+        if lost_attempts:
+            await self._account_lost(lost_attempts)
+
+    async def account_unfinished(self, text: str, lost_attempts: int = 0) -> None:
+        """A call that failed or was stopped: what had begun to arrive is billed, though nobody reports how much."""
+        if not text and not lost_attempts:
+            self.session.ledger.release(self.reservation)
+            return
+        settled = self._settle(None, None, text)
+        await self._report(LLMResult(text, finish_reason="interrupted"), settled)
+
+    async def _account_lost(self, attempts: int) -> None:
+        known_usd, worst_usd = model_call_usd(self.price, attempts * self.prompt_tokens, 0)
+        lost_usd = in_usd(micro(worst_usd if known_usd is None else known_usd))  # as the ledger counts it
+        self.session.ledger.charge(self.reservation.kind, lost_usd, known=False)
+        await self._report(LLMResult("", finish_reason="lost"), Settled(lost_usd, known=False, warning=None))
+
+    def _settle(self, cost_usd: float | None, usage: Usage | None, text: str) -> Settled:
+        if cost_usd is not None:
+            reported_zero = usage is not None and usage.cost_usd == 0
+            return self.session.ledger.settle(self.reservation, cost_usd, measured_zero=reported_zero)
+        prompt = usage.prompt_tokens if usage else self.prompt_tokens
+        completion = usage.completion_tokens if usage else estimate_text(text)
+        _, unknown_usd = model_call_usd(None, prompt, completion)
+        guess_usd, _ = model_call_usd(self.price, prompt, completion)
+        worst_usd = unknown_usd if guess_usd is None else guess_usd
+        return self.session.ledger.settle(self.reservation, None, worst_usd=worst_usd)
+
+    async def _report(self, reply: LLMResult, settled: Settled) -> None:
+        counts = asdict(reply.usage) if reply.usage else {}
+        counts.pop("cost_usd", None)  # the provider's own figure; reply.cost_usd is what we make of it
+        await self.session.send_event(
+            LLMCall(
+                model=self.model,
+                kind=self.reservation.kind,
+                latency_ms=reply.latency_ms,
+                finish_reason=reply.finish_reason,
+                cost_usd=reply.cost_usd,
+                cost_known=settled.known,
+                charged_usd=settled.charged_usd,
+                **counts,
+            )
+        )
+        if settled.charged_usd:
+            await report_spending(self.session, settled.warning)
+
+
+async def report_spending(session: Session, warning: BudgetWarning | None) -> None:
+    """Tell what is spent now, the person of a threshold passed, and the model when little is left."""
+    ledger = session.ledger
+    await session.send_event(BudgetStatus(ledger.spent_usd, ledger.unknown_usd, ledger.reserved_usd, ledger.cap_usd))
+    if warning is None:
+        return
+    await session.send_event(ToolLog("system", warning.text))
+    if warning.share >= TELL_MODEL_AT_SHARE:
+        session.inbox.note(render("guards/budget_low", share=warning.share))
