@@ -13,8 +13,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from agent.budget.money import format_usd, in_usd, micro, unknown_note
+from agent.budget.money import in_usd, micro, unknown_note
 from agent.budget.thresholds import BudgetWarning, crossed
+from agent.protocol.money import format_usd
 
 
 class BudgetExceeded(Exception):

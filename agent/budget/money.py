@@ -1,9 +1,11 @@
-"""Sums of money: whole micro-dollars inside, text for people outside."""
+"""Sums of money as whole micro-dollars; their text for people is in agent/protocol/money.py."""
 
 from __future__ import annotations
 
 import math
 from decimal import Decimal
+
+from agent.protocol.money import format_usd
 
 MICRO_PER_USD = 1_000_000
 _FLOAT_NOISE_MICRO = Decimal("1e-6")
@@ -24,17 +26,6 @@ def micro(usd: float) -> int:
 def in_usd(amount_micro: int) -> float:
     """US dollars, to be shown or sent; never to be added up."""
     return amount_micro / MICRO_PER_USD
-
-
-def format_usd(usd: float, known: bool = True) -> str:
-    """A sum for people: `$1.23`, `$0.0123`, `<$0.0001`; one that is a worst case (not `known`) says so."""
-    if 0 < usd < 0.0001:
-        text = "<$0.0001"
-    elif 0 < usd < 0.1:
-        text = f"${usd:.4f}"
-    else:
-        text = f"${usd:,.2f}"
-    return text if known else f"up to {text} (price unknown)"
 
 
 def unknown_note(unknown_usd: float) -> str:

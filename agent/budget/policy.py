@@ -10,7 +10,7 @@ from typing import Literal
 
 from agent.budget.estimates import UNKNOWN_COMPUTE_USD
 from agent.budget.ledger import Ledger, Reservation
-from agent.budget.money import format_usd
+from agent.protocol.money import format_usd
 from agent.protocol.tools import CostEstimate
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.budget.money import MICRO_PER_USD, format_usd, in_usd, unknown_note
+from agent.budget.money import MICRO_PER_USD, in_usd, unknown_note
+from agent.protocol.money import format_usd
 
 CAP_SHARES = (50, 80, 95)
 """Percent of the cap."""

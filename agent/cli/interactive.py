@@ -40,6 +40,7 @@ from agent.protocol.events import (
     BudgetStatus,
     Event,
     Payload,
+    ResumeComplete,
     TurnComplete,
 )
 from agent.protocol.operations import ApprovalAnswer, OpType
@@ -339,6 +340,8 @@ async def run_interactive(
         show(event)
 
     async with Connection(config, surroundings, stream=stream, on_event=see, resumption=resumption) as connection:
+        if resumption is not None:
+            await connection.wait_for(lambda event: isinstance(event.payload, ResumeComplete))
         print_banner(
             console,
             version=__version__,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.protocol.messages import Message, ToolCall
+from agent.protocol.money import format_usd
 from agent.sessions.index import SessionInfo
 from agent.sessions.reader import read_records
 from agent.sessions.records import dump_message
@@ -97,7 +98,7 @@ def _minute(time: datetime) -> str:
 
 
 def _cost(info: SessionInfo) -> str:
-    return f"${info.cost_usd:.2f}" + ("" if info.cost_known else " at most (some prices are unknown)")
+    return format_usd(info.cost_usd) + ("" if info.cost_known else " at most (some prices are unknown)")
 
 
 # --- Markdown --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from agent.protocol.events import (
     SettingsChanged,
     Steered,
     ToolCharge,
-    TurnComplete,
     UndoComplete,
 )
 
@@ -64,7 +63,6 @@ class Conversation:
     """By kind of model call (main, compaction, …)."""
     tools: dict[str, KindUsage] = field(default_factory=dict)
     """By tool, for calls of tools that cost money."""
-    history_size: int = 0
     prompt_tokens: int = 0
     """In the last request."""
     total_tokens: int = 0
@@ -100,7 +98,6 @@ class Conversation:
     def undo(self, undone: UndoComplete) -> None:
         """Forget the turns that were taken back from the conversation."""
         if undone.removed_messages:
-            self.history_size = max(0, self.history_size - undone.removed_messages)
             del self.prompts[max(0, len(self.prompts) - undone.removed_turns) :]
 
 
@@ -166,8 +163,6 @@ class Status:
                     self.steering.remove(steered.text)
             case ApprovalRequired():
                 self._waiting = True
-            case TurnComplete() as end:
-                now.history_size = end.history_size
 
 
 def _resumed(resumed: ResumeComplete) -> Conversation:
@@ -175,7 +170,6 @@ def _resumed(resumed: ResumeComplete) -> Conversation:
         session_id=resumed.session_id,
         title=resumed.title,
         prompts=[None] * resumed.turn_count,
-        history_size=resumed.restored_count,
         prompt_tokens=resumed.prompt_tokens,
         earlier_cost_usd=resumed.cost_usd,
         earlier_cost_known=resumed.cost_known,

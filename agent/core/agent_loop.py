@@ -30,7 +30,6 @@ from agent.protocol.events import (
     NewComplete,
     Payload,
     Processing,
-    Ready,
     Renamed,
     Shutdown,
     ToolStateChange,
@@ -79,8 +78,7 @@ async def submission_loop(
             resumed = None
             if resumption is not None:
                 resumed = await resume(session, resumption.path, fork=resumption.fork, keep_model=resumption.keep_model)
-            count = len(router.names)
-            await session.send_event(Ready(f"{count} tools ready", count, session.session_id, session.model_name))
+            await session.announce()
             if resumed is not None:
                 await report(session, resumed)
             while session.is_running:
@@ -174,11 +172,12 @@ class Handlers:
         session.interruption.clear()
         session.pending = None
         answers = {str(answer.get("tool_call_id")): answer for answer in approvals}
-        records = await settle_approvals(session, pending.calls, answers)
-        if records is None:
+        with time_limit(session):
+            records = await settle_approvals(session, pending.calls, answers)
+        if records is None and not session.wall.is_over:
             await Handlers._end_turn(session, Interrupted())
             return None
-        turn.saw_tools(records)
+        turn.saw_tools(records or ())
         return await Handlers._drive(session, turn)
 
     @staticmethod

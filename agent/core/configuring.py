@@ -39,7 +39,9 @@ async def configure(session: Session, settings: Mapping[str, Any]) -> None:
         session.ledger.set_cap(cap_usd)
         await report_spending(session, None)
     session.record_settings()
-    await session.send_event(SettingsChanged(session.model_name, session.yolo_mode, session.reasoning_effort))
+    await session.send_event(
+        SettingsChanged(session.model_name, session.yolo_mode, session.reasoning_effort, tuple(settings))
+    )
 
 
 async def _try_effort(session: Session, effort: str | None) -> None:

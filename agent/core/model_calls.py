@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from agent.budget.estimates import model_call_usd
 from agent.budget.ledger import BudgetExceeded, Reservation, Settled
-from agent.budget.money import format_usd, in_usd, micro
+from agent.budget.money import in_usd, micro
 from agent.budget.thresholds import BudgetWarning
 from agent.context_manager.prompts import render
 from agent.context_manager.tokens import estimate_text
@@ -21,6 +21,7 @@ from agent.llm.params import needs_litellm, resolve_route
 from agent.llm.prices import ModelPrice
 from agent.llm.stream import LLMResult, Usage
 from agent.protocol.events import BudgetStatus, LLMCall, ToolLog
+from agent.protocol.money import format_usd
 
 HEADLESS_PATIENCE_S = 900.0
 """How long an unattended run goes on asking a provider that is down: an outage must not end a night's work."""

@@ -32,7 +32,7 @@ from agent.llm.calls import Timeouts
 from agent.llm.client import LLMClient
 from agent.llm.params import resolve_route
 from agent.llm.window import resolve_window
-from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, ToolLog
+from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, Ready, ToolLog
 from agent.protocol.messages import Message, ToolCall, new_id, user_message, utc_now
 from agent.protocol.operations import OpType
 from agent.protocol.tools import ApprovalContext
@@ -131,6 +131,7 @@ class Session:
     def __post_init__(self) -> None:
         self._window_task: asyncio.Task[None] | None = None
         self._seq = 0
+        self._announced = asyncio.Event()
         self._told_unsaved = False
         self._partials: dict[str, str] = {}
 
@@ -257,6 +258,12 @@ class Session:
         await self.send_event(payload)
 
     # --- events and history -----------------------------------------------------------------------------------------
+
+    async def announce(self) -> None:
+        """Send the very first event; what else there is to say comes after it."""
+        count = len(self.router.names)
+        await self.send_event(Ready(f"{count} tools ready", count, self.session_id, self.model_name))
+        self._announced.set()
 
     async def send_event(self, payload: Payload) -> Event:
         """Number, journal and queue an event."""
@@ -407,6 +414,7 @@ class Session:
             return
         self.history.model_max_tokens = window.tokens
         if window.warning:
+            await self._announced.wait()
             await self.send_event(ToolLog("system", window.warning))
 
     # --- interruption -----------------------------------------------------------------------------------------------

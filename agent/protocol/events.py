@@ -361,12 +361,13 @@ class ToolCharge:
 
 @dataclass(frozen=True, slots=True)
 class SettingsChanged:
-    """A `configure` operation was carried out; these are the settings now."""
+    """A `configure` operation was carried out; these are the settings now. `changed` names what was asked for."""
 
     event_type: ClassVar[str] = "settings_changed"
     model_name: str
     yolo_mode: bool
     reasoning_effort: str | None = None
+    changed: tuple[str, ...] = ()
 
 
 # --- telemetry of compute: local records for the journal and /cost; nothing leaves the machine ------------------------

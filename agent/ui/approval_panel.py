@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.protocol.events import ApprovalItem
+from agent.protocol.money import format_usd
 from agent.protocol.operations import ApprovalAnswer
 from agent.ui.console import print_text
 from agent.ui.diff_view import preview_text
@@ -67,9 +68,9 @@ def _facts(item: ApprovalItem) -> list[tuple[str, str]]:
     blocked = item.block_reason if item.block_reason != item.reason else None
     facts = [("why", item.reason), ("not automatic because", blocked or "")]
     if item.estimated_cost_usd is not None:
-        facts.append(("estimated cost", f"${item.estimated_cost_usd:.2f}"))
+        facts.append(("estimated cost", format_usd(item.estimated_cost_usd)))
     if item.remaining_cap_usd is not None:
-        facts.append(("left of the cap", f"${item.remaining_cap_usd:.2f}"))
+        facts.append(("left of the cap", format_usd(item.remaining_cap_usd)))
     facts.append(("always would add the rule", item.always_rule or ""))
     return [(name, value) for name, value in facts if value]
 

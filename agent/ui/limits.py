@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from agent.protocol.events import BudgetStatus, Event, NewComplete, Ready, ResumeComplete, StopReason
+from agent.protocol.money import format_usd
 from agent.ui.sanitize import clip
 from agent.ui.tool_lines import duration_text
 
@@ -61,6 +62,6 @@ class LimitNotes:
 
 def spent_text(budget: BudgetStatus) -> str:
     """`$4.98 of $5.00 spent`, and how much of that is only a worst case."""
-    cap = f" of ${budget.cap_usd:.2f}" if budget.cap_usd is not None else ""
-    unknown = f", up to ${budget.unknown_usd:.2f} of it at unknown prices" if budget.unknown_usd else ""
-    return f"${budget.spent_usd:.2f}{cap} spent{unknown}"
+    cap = f" of {format_usd(budget.cap_usd)}" if budget.cap_usd is not None else ""
+    unknown = f", up to {format_usd(budget.unknown_usd)} of it at unknown prices" if budget.unknown_usd else ""
+    return f"{format_usd(budget.spent_usd)}{cap} spent{unknown}"

@@ -18,6 +18,7 @@ from agent.protocol.events import (
     ToolStateChange,
     UndoComplete,
 )
+from agent.protocol.money import format_usd
 from agent.ui.sanitize import clip, visible
 from agent.ui.tool_lines import counted, duration_text
 
@@ -80,7 +81,7 @@ def _resumed(payload: ResumeComplete) -> list[str]:
     how = "Resumed as a copy" if payload.forked else "Resumed"
     count = counted(payload.restored_count, "message")
     name = f" “{_one_line(payload.title)}”" if payload.title else f" {_one_line(payload.path)}"
-    cost = f"${payload.cost_usd:.4f}{'' if payload.cost_known else ' and calls of unknown price'} so far"
+    cost = f"{format_usd(payload.cost_usd)}{'' if payload.cost_known else ' and calls of unknown price'} so far"
     lines = [f"{how}{name}: {count}, model {_one_line(payload.model_name)}, {cost}."]
     if payload.unfinished:
         calls = ", ".join(clip(call, 40) for call in payload.unfinished[:_NAMED_FILES])
@@ -97,6 +98,8 @@ def _resumed(payload: ResumeComplete) -> list[str]:
 
 
 def _settings(payload: SettingsChanged) -> list[str]:
+    if payload.changed == ("cap_usd",):
+        return []  # told by the budget's own status
     approvals = "approves by itself (yolo)" if payload.yolo_mode else "asks before it acts"
     effort = f", effort {_one_line(payload.reasoning_effort)}" if payload.reasoning_effort else ""
     return [f"Model {_one_line(payload.model_name)}{effort}; {approvals}."]
@@ -130,7 +133,7 @@ def job_line(payload: ToolStateChange) -> str | None:
 
 def model_call_line(payload: LLMCall) -> str:
     """What a model call took."""
-    cost = f"${payload.cost_usd:.4f}" if payload.cost_usd is not None and payload.cost_known else "cost unknown"
+    cost = format_usd(payload.cost_usd) if payload.cost_usd is not None and payload.cost_known else "cost unknown"
     tokens = f"{tokens_text(payload.prompt_tokens)} in, {tokens_text(payload.completion_tokens)} out"
     took = duration_text(payload.latency_ms / 1000)
     return f"{_one_line(payload.model)} ({_one_line(payload.kind)}): {tokens}, {cost}, {took}"

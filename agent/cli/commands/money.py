@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from agent.cli.commands.registry import command
 from agent.cli.status import Conversation, KindUsage
 from agent.protocol.events import BudgetStatus
+from agent.protocol.money import format_usd
 from agent.protocol.operations import OpType
 from agent.ui.limits import spent_text
 from agent.ui.sanitize import clip
@@ -40,7 +41,7 @@ async def cost(app: App, _argument: str) -> None:
     rows += [(clip(tool, 40), str(usage.calls), "", "", "", _kind_cost(usage)) for tool, usage in now.tools.items()]
     if now.earlier_cost_usd or not now.earlier_cost_known:
         unknown = "" if now.earlier_cost_known else " and calls of unknown price"
-        rows.append(("before resuming", "", "", "", "", f"${now.earlier_cost_usd:.4f}{unknown}"))
+        rows.append(("before resuming", "", "", "", "", f"{format_usd(now.earlier_cost_usd)}{unknown}"))
     rows.append(("total", str(sum(usage.calls for usage in now.costs)), "", "", "", cost_text(now)))
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for name, *figures, money in rows:
@@ -50,7 +51,7 @@ async def cost(app: App, _argument: str) -> None:
 
 def cost_text(conversation: Conversation) -> str:
     """The known part of the cost, and how much more the calls of unknown price can have cost; never a made-up 0."""
-    known = f"${conversation.cost_usd:.4f}"
+    known = format_usd(conversation.cost_usd)
     if conversation.cost_known:
         return known
     return f"{known} and {_unknown(conversation.unknown_usd)}"
@@ -61,7 +62,7 @@ def cap_text(budget: BudgetStatus) -> str:
     if budget.cap_usd is None:
         return f"{spent_text(budget)}; no cap"
     left_usd = max(0.0, budget.cap_usd - budget.spent_usd - budget.reserved_usd)
-    return f"{spent_text(budget)}; ${left_usd:.2f} left"
+    return f"{spent_text(budget)}; {format_usd(left_usd)} left"
 
 
 def _row(kind: str, usage: KindUsage) -> tuple[str, ...]:
@@ -71,13 +72,13 @@ def _row(kind: str, usage: KindUsage) -> tuple[str, ...]:
 
 def _kind_cost(usage: KindUsage) -> str:
     if not usage.unknown_calls:
-        return f"${usage.cost_usd:.4f}"
+        return format_usd(usage.cost_usd)
     unknown = _unknown(usage.unknown_usd)
-    return unknown if usage.unknown_calls == usage.calls else f"${usage.cost_usd:.4f} and {unknown}"
+    return unknown if usage.unknown_calls == usage.calls else f"{format_usd(usage.cost_usd)} and {unknown}"
 
 
 def _unknown(up_to_usd: float) -> str:
-    return f"price unknown, up to ${up_to_usd:.4f}" if up_to_usd else "price unknown"
+    return f"price unknown, up to {format_usd(up_to_usd)}" if up_to_usd else "price unknown"
 
 
 def _amount(text: str) -> float | None:

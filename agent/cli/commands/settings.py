@@ -76,7 +76,7 @@ async def status(app: App, _argument: str) -> None:
         f"  Effort:   {s.reasoning_effort or 'off'}\n"
         f"  Session:  {now.session_id}{title}\n"
         f"  Approval: {'automatic (yolo)' if s.yolo_mode else 'ask'}\n"
-        f"  Turns:    {len(now.prompts)}, {now.model_calls} model calls, {now.history_size} messages in context\n"
+        f"  Turns:    {len(now.prompts)}, {now.model_calls} model calls\n"
         f"  Tokens:   {now.prompt_tokens:,} in the last request, {now.total_tokens:,} in all\n"
         f"  Cost:     {cost_text(now)}\n"
         f"  Cap:      {cap_text(s.budget)}"

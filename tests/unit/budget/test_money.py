@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.budget.money import format_usd, in_usd, micro
+from agent.budget.money import in_usd, micro
+from agent.protocol.money import format_usd
 
 
 @pytest.mark.parametrize(

@@ -643,7 +643,7 @@ async def test_new_conversation_forgets_history_and_keeps_settings(tmp_path: Pat
 async def test_configure_changes_model_and_mode_or_says_why_not(tmp_path: Path) -> None:
     async with running(tmp_path) as loop:
         done = (await loop.operate(OpType.CONFIGURE, model_name="ollama/qwen3", yolo_mode=False)).payload
-        assert done == SettingsChanged("ollama/qwen3", False, "high")
+        assert done == SettingsChanged("ollama/qwen3", False, "high", ("model_name", "yolo_mode"))
         loop.outside_ends = 1
         refused = (await loop.operate(OpType.CONFIGURE, model_name="no such model")).payload
         assert isinstance(refused, ErrorRaised)

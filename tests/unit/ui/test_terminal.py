@@ -247,7 +247,7 @@ def test_a_resumed_session_says_what_it_is() -> None:
         cwd="/other",
     )
     assert play(resumed, e.Renamed("New name"), e.SettingsChanged("m", False, "high"), width=120) == (
-        "Resumed “Train [/x]”: 12 messages, model m, $0.5000 and calls of unknown price so far.\n"
+        "Resumed “Train [/x]”: 12 messages, model m, $0.50 and calls of unknown price so far.\n"
         "Running when it ended, with an unknown outcome: bash, hf_jobs.\n"
         "It ran in /other; tools now work in the current directory.\n"
         "1 record could not be read and left out.\n"
