@@ -190,6 +190,9 @@ class App:
                 event = await self._turn_end_or_question()
             if not isinstance(event.payload, ApprovalRequired):
                 break
+            if self._stopping:  # the question had been on its way already
+                await self.connection.submit(OpType.INTERRUPT)
+                continue
             self.draft(self._keyboard.take_line())  # meant for the turn, or for the next one, but not for the question
             await self._ask_approvals(event.payload)
         self._give_back(event.payload)

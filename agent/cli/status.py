@@ -57,8 +57,8 @@ class Conversation:
 
     session_id: str = ""
     title: str = ""
-    prompts: list[str | None] = field(default_factory=list)
-    """What the person asked, a text per turn, oldest first; None for turns from before the session was resumed."""
+    prompts: list[str] = field(default_factory=list)
+    """What the person asked, a text per turn, oldest first."""
     usage: dict[str, KindUsage] = field(default_factory=dict)
     """By kind of model call (main, compaction, …)."""
     tools: dict[str, KindUsage] = field(default_factory=dict)
@@ -150,7 +150,7 @@ class Status:
         match event.payload:
             case Processing():
                 if not self._waiting:
-                    now.prompts.append(self._asked)
+                    now.prompts.append(self._asked or "")
                 self._waiting, self._asked = False, None
             case LLMCall() as call:
                 now.usage.setdefault(call.kind, KindUsage()).add(call)
@@ -169,7 +169,7 @@ def _resumed(resumed: ResumeComplete) -> Conversation:
     return Conversation(
         session_id=resumed.session_id,
         title=resumed.title,
-        prompts=[None] * resumed.turn_count,
+        prompts=list(resumed.prompts),
         prompt_tokens=resumed.prompt_tokens,
         earlier_cost_usd=resumed.cost_usd,
         earlier_cost_known=resumed.cost_known,

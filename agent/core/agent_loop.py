@@ -17,7 +17,7 @@ from agent.core.configuring import configure
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.resuming import report, resume
 from agent.core.session import Session, Surroundings
-from agent.core.tool_batch import record, settle_approvals
+from agent.core.tool_batch import Answered, record, settle_approvals
 from agent.core.tools import ToolRouter, create_builtin_tools
 from agent.core.turn import run_turn
 from agent.core.turn_state import TurnState
@@ -121,13 +121,15 @@ class Handlers:
         return await Handlers._drive(session, session.turn)
 
     @staticmethod
-    async def _drive(session: Session, turn: TurnState) -> str | None:
+    async def _drive(session: Session, turn: TurnState, answered: Answered | None = None) -> str | None:
         """Run the turn from where it is to its end, and report exactly one end."""
         await session.send_event(Processing())
         answer: str | None = None
         end: Payload
         try:
             with time_limit(session):
+                if answered is not None:
+                    await carry_out(session, turn, answered)
                 outcome = await run_turn(session, turn)
             if outcome.kind == "waiting":
                 return None
@@ -155,7 +157,7 @@ class Handlers:
         session.repair_history()
         session.turn = None
         session.turn_count += 1
-        changes = await asyncio.to_thread(session.checkpoints.end_turn)
+        changes = await session.on_disk(session.checkpoints.end_turn)
         if changes is not None:
             session.record("checkpoint", {"turn_id": changes.turn_id, "paths": changes.paths})
         session.inbox.drop_steering()
@@ -172,13 +174,7 @@ class Handlers:
         session.interruption.clear()
         session.pending = None
         answers = {str(answer.get("tool_call_id")): answer for answer in approvals}
-        with time_limit(session):
-            records = await settle_approvals(session, pending.calls, answers)
-        if records is None and not session.wall.is_over:
-            await Handlers._end_turn(session, Interrupted())
-            return None
-        turn.saw_tools(records or ())
-        return await Handlers._drive(session, turn)
+        return await Handlers._drive(session, turn, Answered(pending.calls, answers))
 
     @staticmethod
     async def abandon_pending_approval(session: Session) -> None:
@@ -202,6 +198,14 @@ class Handlers:
         session.is_running = False
         await session.save()
         await session.send_event(Shutdown())
+
+
+async def carry_out(session: Session, turn: TurnState, answered: Answered) -> None:
+    """Run what the person has approved. Raises `TurnCancelled` when that is stopped."""
+    records = await settle_approvals(session, answered)
+    if records is None:
+        raise TurnCancelled
+    turn.saw_tools(records)
 
 
 @contextlib.contextmanager

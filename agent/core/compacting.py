@@ -35,7 +35,8 @@ async def compact(
         facts=_facts(session),
         instructions=instructions,
     )
-    report = await session.history.compact(aids, target_tokens=target_tokens, forced=forced)
+    work = session.history.compact(aids, target_tokens=target_tokens, forced=forced)
+    report = await session.interruption.cancellable(work)
     session.history_changed(before, "compaction")
     session.was_compacted = True
     if report.problem and not session.told_of_mechanical_compaction:

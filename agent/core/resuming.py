@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from agent.protocol.events import PlanUpdate, ResumeComplete
 from agent.protocol.messages import ToolCall, new_id, tool_message, utc_now
 from agent.sessions.errors import JournalBusyError
 from agent.sessions.journal import Journal, journal_path
+from agent.sessions.records import shortened
 from agent.sessions.restore import RestoredSession, restore
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
     `keep_model`: the person has named a model for this run, which wins over the saved one. Raises what
     `agent.sessions.restore.restore` raises, OSError included, before anything of `session` has changed.
     """
-    restored = await asyncio.to_thread(restore, path)
+    restored = await session.on_disk(restore, path)
     journal, forked = await _open(session, restored, path, fork=fork)
     session_id = new_id() if forked else restored.session_id
     if forked and session.config.save_sessions:
@@ -42,9 +42,9 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
         session.remember_result(tool_message(call, render("guards/outcome_unknown"), "repair"))
     session.repair_history()
     if forked:
-        await asyncio.to_thread(session.checkpoints.inherit, restored.session_id)
+        await session.on_disk(session.checkpoints.inherit, restored.session_id)
     else:
-        await asyncio.to_thread(session.checkpoints.adopt_unfinished)
+        await session.on_disk(session.checkpoints.adopt_unfinished)
     await session.save()
     return _complete(session, restored, path, invalid_model, forked=forked)
 
@@ -64,7 +64,7 @@ async def _open(session: Session, restored: RestoredSession, path: Path, *, fork
     if not session.config.save_sessions:
         return None, False
     try:
-        return await asyncio.to_thread(Journal.reopen, path, session.secrets), False
+        return await session.on_disk(Journal.reopen, path, session.secrets), False
     except JournalBusyError as error:
         logger.info("going on with %s as a fork: %s", restored.session_id, error)
         return None, True
@@ -115,7 +115,7 @@ def _complete(
         had_redacted_content=restored.had_redacted_content,
         session_id=session.session_id,
         title=session.title,
-        turn_count=session.turn_count,
+        prompts=tuple(shortened(mark.prompt) for mark in session.turns),
         prompt_tokens=session.history.usage_tokens,
         cost_usd=session.ledger.spent_usd,
         cost_known=session.ledger.unknown_usd == 0,

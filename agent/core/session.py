@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agent import __version__
 from agent.budget.ledger import Ledger
@@ -44,6 +45,8 @@ from agent.sessions.restore import RestoredSession, TurnMark
 __all__ = ["Event", "OpType", "Session", "Surroundings"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DEFAULT_WINDOW_TOKENS = 200_000
 UNKNOWN_LOCAL_WINDOW_TOKENS = 32_768
@@ -132,6 +135,7 @@ class Session:
         self._window_task: asyncio.Task[None] | None = None
         self._seq = 0
         self._announced = asyncio.Event()
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="session-disk")
         self._told_unsaved = False
         self._partials: dict[str, str] = {}
 
@@ -221,6 +225,7 @@ class Session:
     async def close(self) -> None:
         """Save and let go of everything held."""
         await self._close_journal()
+        self._disk.shutdown(wait=False)
 
     async def _close_journal(self) -> None:
         """The conversation is over. Whoever still has something to say of it comes too late for the journal."""
@@ -230,7 +235,7 @@ class Session:
         if journal is not None:
             if self._is_recorded:
                 journal.append("end", {"turns": self.turn_count})
-            await asyncio.to_thread(journal.close)
+            await self.on_disk(journal.close)
         with contextlib.suppress(OSError):
             self.spill_dir.rmdir()  # nothing was spilled
 
@@ -349,7 +354,12 @@ class Session:
             return
         if news := self.known_files.take_news():
             self.journal.append_files(news)
-        await asyncio.to_thread(self.journal.sync)
+        await self.on_disk(self.journal.sync)
+
+    async def on_disk(self, work: Callable[..., T], *args: Any) -> T:
+        """Do blocking work on the session's own files, in order and in a thread of its own: tools that block all of
+        the shared ones must not keep a stopped turn from ending."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *args)
 
     def steer(self, text: str) -> None:
         """What the person adds while a turn runs; a user interface may call this at any time, like `cancel`."""

@@ -10,9 +10,10 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from agent.budget.ledger import Reservation
 from agent.core.guards import CallRecord
 from agent.core.session import Session
 from agent.core.tool_costs import Held, hold, settle, within_budget
@@ -103,7 +104,8 @@ async def run_batch(
         result, duration_s = task.result() if done else (_interrupted(session, prepared, ready), waited_s)
         if not done:
             await session.send_event(_state(prepared, "cancelled"))
-        await record(session, prepared, result, duration_s)
+            remember(session, prepared, result)
+        await report(session, prepared, result, duration_s)
         records.append(_record(session, prepared, result))
     await session.save()
     return records if finished else None
@@ -119,19 +121,26 @@ async def _before_running(session: Session, calls: Sequence[PreparedCall]) -> No
         spec = session.router.find(prepared.call.function.name)
         paths = spec.changes(prepared.arguments, session.workspace) if spec else ()
         if paths != ():
-            await asyncio.to_thread(session.checkpoints.before_change, paths)
+            await session.on_disk(session.checkpoints.before_change, paths)
 
 
 async def _run(
     session: Session, prepared: PreparedCall, held: Held, ready: asyncio.Task[None]
 ) -> tuple[ToolResult, float]:
-    """The result of one call and its duration, once all is `ready`. Raises nothing but `CancelledError`."""
+    """The result of one call, in history by now, and its duration. It begins once all is `ready`.
+
+    Raises nothing but `CancelledError`.
+    """
     await asyncio.shield(ready)
-    if prepared.problem is not None:
-        return prepared.problem, 0.0
-    if isinstance(held, ToolResult):
-        return held, 0.0
     started = time.monotonic()
+    result = prepared.problem or (held if isinstance(held, ToolResult) else None)
+    if result is None:
+        result = await _call(session, prepared, held if isinstance(held, Reservation) else None)
+    remember(session, prepared, result)  # a crash while others run must not make a finished call an unknown one
+    return result, time.monotonic() - started
+
+
+async def _call(session: Session, prepared: PreparedCall, held: Reservation | None) -> ToolResult:
     result: ToolResult | None = None
     try:
         result = await session.router.call_tool(
@@ -140,15 +149,25 @@ async def _run(
     finally:
         if held is not None:
             await settle(session, held, result)
-    return result, time.monotonic() - started
+    return result
 
 
-async def record(session: Session, prepared: PreparedCall, result: ToolResult, duration_s: float = 0.0) -> None:
-    """Put a result into history and tell the renderers, without the secrets it may contain."""
+async def record(session: Session, prepared: PreparedCall, result: ToolResult) -> None:
+    """Put a result into history and tell the renderers."""
+    remember(session, prepared, result)
+    await report(session, prepared, result)
+
+
+def remember(session: Session, prepared: PreparedCall, result: ToolResult) -> None:
+    """Put a result into history, without the secrets it may contain."""
+    session.remember_result(tool_message(prepared.call, session.secrets.scrub(result.output)))
+
+
+async def report(session: Session, prepared: PreparedCall, result: ToolResult, duration_s: float = 0.0) -> None:
+    """Tell the renderers of a result, without the secrets it may contain."""
     output = session.secrets.scrub(result.output)
     display = session.secrets.scrub(result.display) if result.display is not None else None
     call = prepared.call
-    session.remember_result(tool_message(call, output))
     await session.send_event(ToolOutput(call.function.name, call.id, output, result.ok, display, round(duration_s, 3)))
 
 
@@ -205,16 +224,19 @@ def _preview(session: Session, prepared: PreparedCall) -> str | None:
         return None
 
 
-async def settle_approvals(
-    session: Session, calls: Sequence[PreparedCall], answers: Mapping[str, Mapping[str, Any]]
-) -> list[CallRecord] | None:
-    """Carry out the person's answers (by tool call id; a missing one is a no).
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Calls that waited for the person, and the answers by tool call id; a missing one is a no."""
 
-    Returns the records of what ran, None if the turn was stopped.
-    """
+    calls: Sequence[PreparedCall]
+    answers: Mapping[str, Mapping[str, Any]]
+
+
+async def settle_approvals(session: Session, answered: Answered) -> list[CallRecord] | None:
+    """Carry out the person's answers. Returns the records of what ran, None if the turn was stopped."""
     approved, rejected = [], []
-    for prepared in calls:
-        answer = answers.get(prepared.call.id, {})
+    for prepared in answered.calls:
+        answer = answered.answers.get(prepared.call.id, {})
         if answer.get("approved"):
             approved.append(_with_edits(prepared, answer))
             await session.send_event(_state(prepared, "approved"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Literal
 
 from agent.context_manager.prompts import render
@@ -22,7 +21,7 @@ async def undo(session: Session, turns: int = 1, what: What = "both") -> UndoCom
         return UndoComplete()
     report = RestoreReport((), (), None)
     if what != "chat":
-        report = await asyncio.to_thread(session.checkpoints.restore, [mark.id for mark in marks])
+        report = await session.on_disk(session.checkpoints.restore, [mark.id for mark in marks])
     removed = 0
     if what != "files":
         removed = await _take_back(session, marks[0].id)
@@ -51,7 +50,7 @@ async def _take_back(session: Session, message_id: str) -> int:
     before = session.history.items
     earlier = None
     if session.journal is not None and session.was_compacted:
-        earlier = await asyncio.to_thread(messages_before, session.journal.path, message_id)
+        earlier = await session.on_disk(messages_before, session.journal.path, message_id)
     if earlier is not None:
         session.history.restore(earlier)
     else:

@@ -54,6 +54,8 @@ class LLMClient:
         self.catalog = RouterCatalog(lambda: base_url(HF_ROUTER, self.environ), cache_dir)
         self._scripts: dict[str, ReplayScript] = {}
         self._prices: dict[str, ModelPrice] = {}
+        self._charging: set[str] = set()
+        """Models that should be free, and have reported a cost."""
         self._answered: set[str] = set()
         self._rows: dict[str, Mapping[str, Any] | None] = {}
 
@@ -113,10 +115,13 @@ class LLMClient:
     # --- money and limits ---------------------------------------------------------------------------------------------
 
     async def price_of(self, model: str) -> ModelPrice | None:
-        """What tokens of `model` cost; None where nobody knows. A price once known holds as long as this client.
+        """What tokens of `model` cost; None where nobody knows. A price once known holds as long as this client, unless
+        a server that should be free turns out to charge.
 
         HF router: its catalog (the network, at most 5 s); other providers: litellm's bundled table.
         """
+        if model in self._charging:
+            return None
         if model not in self._prices:
             route = resolve_route(model)
             price = self._own_price(route)
@@ -132,9 +137,11 @@ class LLMClient:
     def cost_usd(self, model: str, result: LLMResult) -> float | None:
         """What a call cost: the provider's own figure, else by the price that `price_of` found; None if unknown."""
         usage = result.usage
-        if usage is not None and usage.cost_usd is not None:
-            return usage.cost_usd
         price = self._prices.get(model) or self._own_price(resolve_route(model))
+        if usage is not None and usage.cost_usd is not None:
+            if usage.cost_usd and price == FREE:
+                self._charging.add(model)
+            return usage.cost_usd
         if price == FREE:
             return 0.0
         return price.cost_usd(usage) if price and usage else None

@@ -304,6 +304,7 @@ class ResumeComplete:
 
     `restored_count` messages are back; `dropped_count` records could not be read. `unfinished` names tool calls that
     were running when the session ended: what became of them is unknown. `cwd` is where the session ran, if not here.
+    `prompts` has the beginning of what the person asked for in each turn.
     """
 
     event_type: ClassVar[str] = "resume_complete"
@@ -316,7 +317,7 @@ class ResumeComplete:
     had_redacted_content: bool
     session_id: str = ""
     title: str = ""
-    turn_count: int = 0
+    prompts: tuple[str, ...] = ()
     prompt_tokens: int = 0
     cost_usd: float = 0.0
     cost_known: bool = True

@@ -53,8 +53,7 @@ def _list_turns(app: App) -> None:
     prompts = app.status.conversation.prompts
     width = len(str(len(prompts)))
     for number, prompt in enumerate(prompts, 1):
-        shown = "(before this session was resumed)" if prompt is None else clip(prompt, _PROMPT_COLUMNS)
-        app.say(f"  {number:>{width}}  {shown}")
+        app.say(f"  {number:>{width}}  {clip(prompt, _PROMPT_COLUMNS)}")
 
 
 async def _take_back(app: App, turns: int, what: str) -> None:

@@ -46,11 +46,11 @@ def test_turns_are_counted_once_whatever_is_approved_in_them() -> None:
 def test_a_resumed_or_new_conversation_has_its_own_figures() -> None:
     status = seen(e.Ready("", 1, "s1", "m"), call(None), e.Renamed("first"))
     resumed = e.ResumeComplete(
-        "p", 8, 0, "m2", None, False, False, "s2", "second", turn_count=2, prompt_tokens=70, cost_usd=2.0
+        "p", 8, 0, "m2", None, False, False, "s2", "second", prompts=("a", "b"), prompt_tokens=70, cost_usd=2.0
     )
     now = seen(resumed, call(0.5), status=status).conversation
     assert (status.model_name, now.session_id, now.title) == ("m2", "s2", "second")
-    assert (now.prompts, now.cost_usd, now.cost_known) == ([None, None], 2.5, True)
+    assert (now.prompts, now.cost_usd, now.cost_known) == (["a", "b"], 2.5, True)
     fresh = seen(e.NewComplete("s3", "s2", 1, 1, None, False), status=status).conversation
     assert (fresh.session_id, fresh.title, fresh.prompts, fresh.cost_usd) == ("s3", "", [], 0.0)
 

@@ -51,7 +51,7 @@ async def test_everything_is_there_again(tmp_path: Path) -> None:
         assert second.session.ledger.spent_usd == pytest.approx(spent_usd) == pytest.approx(0.04)
         assert second.session.session_id == session.session_id == resumed.session_id
         assert second.session.reasoning_effort == "low"
-        assert (resumed.restored_count, resumed.turn_count, resumed.forked) == (len(said), 1, False)
+        assert (resumed.restored_count, resumed.prompts, resumed.forked) == (len(said), ("train it",), False)
         assert resumed.title == "train it"
         assert (await second.turn("yes")).payload.final_response == "Then I go on."
         assert journal_of(second.session) == path

@@ -240,7 +240,6 @@ def test_a_resumed_session_says_what_it_is() -> None:
         False,
         session_id="s1",
         title="Train [/x]",
-        turn_count=3,
         cost_usd=0.5,
         cost_known=False,
         unfinished=("bash", "hf_jobs"),
