@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +39,14 @@ from agent.protocol.events import (
 from agent.protocol.messages import user_message
 from agent.protocol.operations import Operation, OpType, Submission
 from agent.protocol.tools import ToolResult
+from agent.sessions.checkpoint_pruning import prune
 from agent.sessions.errors import SessionError
 from agent.sessions.restore import TurnMark
 
 logger = logging.getLogger(__name__)
+
+TIDY_EVERY_TURNS = 20
+"""How often old file checkpoints make room for new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,10 @@ class Handlers:
         session.inbox.drop_steering()
         await session.send_event(end)
         await session.save()
+        if session.turn_count % TIDY_EVERY_TURNS == 1:
+            state_dir = session.surroundings.state_dir
+            # A daemon: it can be killed at any time, and must not keep the program from ending.
+            threading.Thread(target=prune, args=(state_dir,), name="prune-checkpoints", daemon=True).start()
 
     @staticmethod
     async def exec_approval(session: Session, approvals: list[dict[str, Any]]) -> str | None:
