@@ -18,7 +18,7 @@ from tests.fakes.anthropic_server import FakeAnthropic
 from tests.fakes.openai_server import FakeOpenAI
 from tests.guard import sitecustomize as guard
 
-_KEPT_VARIABLES = {"PATH", "TMPDIR", "VIRTUAL_ENV"}
+_KEPT_VARIABLES = {"PATH", "TMPDIR", "VIRTUAL_ENV", "TIKTOKEN_CACHE_DIR"}
 _KEPT_PREFIXES = ("PYTEST_", "COVERAGE_", "COV_")
 _FIXED_VARIABLES = {
     "LANG": "C.UTF-8",

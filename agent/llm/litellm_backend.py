@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import threading
+import warnings
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -40,6 +41,8 @@ def load() -> Any:
         os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
         import litellm
 
+        # A stop while litellm prepares a call leaves a coroutine behind that nobody awaits; not the person's concern.
+        warnings.filterwarnings("ignore", r"coroutine '\w+ChatCompletion\.", RuntimeWarning)
         litellm.suppress_debug_info = True
         litellm.disable_hf_tokenizer_download = True
         litellm.modify_params = True
