@@ -116,11 +116,11 @@ class Handlers:
         session.interruption.clear()
         session.inbox.drop_steering()
         await Handlers.abandon_pending_approval(session)
-        session.repair_history()
+        session.record.repair()
         session.turn = TurnState(session.config.max_iterations, session.surroundings.headless)
         if text.strip():  # without text: go on from where history is
             message = user_message(text)
-            session.remember(message)
+            session.record.add(message)
             session.turns.append(TurnMark(message.id, text))
         session.checkpoints.begin_turn(session.turns[-1].id if session.turns else session.session_id)
         return await Handlers._drive(session, session.turn)
@@ -159,15 +159,15 @@ class Handlers:
 
     @staticmethod
     async def _end_turn(session: Session, end: Payload) -> None:
-        session.repair_history()
+        session.record.repair()
         session.turn = None
         session.turn_count += 1
-        changes = await session.on_disk(session.checkpoints.end_turn)
+        changes = await session.disk.run(session.checkpoints.end_turn)
         if changes is not None:
-            session.record("checkpoint", {"turn_id": changes.turn_id, "paths": changes.paths})
+            session.record.write("checkpoint", {"turn_id": changes.turn_id, "paths": changes.paths})
         session.inbox.drop_steering()
         await session.send_event(end)
-        await session.save()
+        await session.record.sync()
         if session.turn_count % TIDY_EVERY_TURNS == 1:
             state_dir = session.surroundings.state_dir
             # A daemon: it can be killed at any time, and must not keep the program from ending.
@@ -205,7 +205,7 @@ class Handlers:
         """End the session."""
         await Handlers.abandon_pending_approval(session)
         session.is_running = False
-        await session.save()
+        await session.record.sync()
         await session.send_event(Shutdown())
 
 
@@ -282,7 +282,7 @@ async def _resume(session: Session, operation: Operation) -> None:
 
 async def _rename(session: Session, operation: Operation) -> None:
     session.title = " ".join(str((operation.data or {}).get("title", "")).split())
-    session.record("title", {"title": session.title, "by": "person"})
+    session.record.write("title", {"title": session.title, "by": "person"})
     await session.send_event(Renamed(session.title))
 
 

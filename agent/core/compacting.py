@@ -37,7 +37,7 @@ async def compact(
     )
     work = session.history.compact(aids, target_tokens=target_tokens, forced=forced)
     report = await session.interruption.cancellable(work)
-    session.history_changed(before, "compaction")
+    session.record.changed(before, "compaction")
     session.was_compacted = True
     if report.problem and not session.told_of_mechanical_compaction:
         session.told_of_mechanical_compaction = True

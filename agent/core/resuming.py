@@ -27,7 +27,7 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
     `keep_model`: the person has named a model for this run, which wins over the saved one. Raises what
     `agent.sessions.restore.restore` raises, OSError included, before anything of `session` has changed.
     """
-    restored = await session.on_disk(restore, path)
+    restored = await session.disk.run(restore, path)
     journal, forked = await _open(session, restored, path, fork=fork)
     session_id = new_id() if forked else restored.session_id
     if forked and session.config.save_sessions:
@@ -39,13 +39,13 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
     if keep_model:
         session.record_settings()
     for call in restored.unfinished:
-        session.remember_result(tool_message(call, render("guards/outcome_unknown"), "repair"))
-    session.repair_history()
+        session.record.add_result(tool_message(call, render("guards/outcome_unknown"), "repair"))
+    session.record.repair()
     if forked:
-        await session.on_disk(session.checkpoints.inherit, restored.session_id)
+        await session.disk.run(session.checkpoints.inherit, restored.session_id)
     else:
-        await session.on_disk(session.checkpoints.adopt_unfinished)
-    await session.save()
+        await session.disk.run(session.checkpoints.adopt_unfinished)
+    await session.record.sync()
     return _complete(session, restored, path, invalid_model, forked=forked)
 
 
@@ -64,7 +64,7 @@ async def _open(session: Session, restored: RestoredSession, path: Path, *, fork
     if not session.config.save_sessions:
         return None, False
     try:
-        return await session.on_disk(Journal.reopen, path, session.secrets), False
+        return await session.disk.run(Journal.reopen, path, session.secrets), False
     except JournalBusyError as error:
         logger.info("going on with %s as a fork: %s", restored.session_id, error)
         return None, True
@@ -92,13 +92,10 @@ def _ledger(session: Session, restored: RestoredSession, *, forked: bool) -> Led
 
 
 def _begin_writing(session: Session, restored: RestoredSession, *, forked: bool) -> None:
-    if not forked:
-        session.goes_on_in({"cwd": str(session.workspace), "version": __version__})
-        return
-    session.begin_record(parent=restored.session_id)
-    if session.journal is not None:
-        for message in session.history.items[1:]:
-            session.journal.append_message(message)
+    if forked:
+        session.record.begin(parent=restored.session_id)
+    else:
+        session.record.go_on({"cwd": str(session.workspace), "version": __version__})
 
 
 def _complete(

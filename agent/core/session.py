@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from agent import __version__
 from agent.budget.ledger import Ledger
@@ -26,6 +24,7 @@ from agent.core.approval_policy import ApprovalPolicy, Mode
 from agent.core.inbox import Inbox
 from agent.core.interruption import Interruption, end_tasks
 from agent.core.known_files import KnownFiles
+from agent.core.record import Disk, Record
 from agent.core.tools import ToolRouter
 from agent.core.turn_state import PendingApproval, TurnState
 from agent.core.wall_clock import WallClock
@@ -34,7 +33,7 @@ from agent.llm.client import LLMClient
 from agent.llm.params import resolve_route
 from agent.llm.window import resolve_window
 from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, Ready, ToolLog
-from agent.protocol.messages import Message, ToolCall, new_id, user_message, utc_now
+from agent.protocol.messages import ToolCall, new_id, user_message, utc_now
 from agent.protocol.operations import OpType
 from agent.protocol.tools import ApprovalContext
 from agent.sessions.checkpoints import Checkpoints
@@ -43,10 +42,6 @@ from agent.sessions.redact import LiveSecrets, child_environment
 from agent.sessions.restore import RestoredSession, TurnMark
 
 __all__ = ["Event", "OpType", "Session", "Surroundings"]
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 DEFAULT_WINDOW_TOKENS = 200_000
 UNKNOWN_LOCAL_WINDOW_TOKENS = 32_768
@@ -135,7 +130,7 @@ class Session:
         self._window_task: asyncio.Task[None] | None = None
         self._seq = 0
         self._announced = asyncio.Event()
-        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="session-disk")
+        self.disk = Disk()
         self._told_unsaved = False
         self._partials: dict[str, str] = {}
 
@@ -143,16 +138,15 @@ class Session:
         """A fresh conversation. Nothing is written before it has a message."""
         self._identify(new_id())
         self.started = utc_now()
-        self.history = await self._new_history()
-        self.journal = self._new_journal()
-        self._is_recorded = False
+        path = journal_path(self.surroundings.state_dir, self.session_id, self.started)
+        journal = Journal.create(path, self.secrets) if self.config.save_sessions else None
+        self.record = Record(await self._new_history(), journal, self.disk, self._head)
         self.ledger = Ledger(self.config.max_cost_usd)
         self.title, self.pending, self.turn = "", None, None
         self.plan: tuple[PlanItem, ...] = ()
         self.turns: list[TurnMark] = []
         self.turn_count = 0
         self.was_compacted = False
-        self.known_files: KnownFiles = KnownFiles()
         self._call_ids: set[str] = set()
         self.interruption.clear()
         self._learn_window()
@@ -168,24 +162,30 @@ class Session:
         prompt = await asyncio.to_thread(self._system_prompt)
         return ContextManager(prompt, self._window_tokens(), self.router.get_tool_specs_for_llm())
 
-    def _new_journal(self) -> Journal | None:
-        if not self.config.save_sessions:
-            return None
-        return Journal.create(journal_path(self.surroundings.state_dir, self.session_id, self.started), self.secrets)
+    def _head(self) -> dict[str, Any]:
+        """What the journal begins with."""
+        return {
+            "id": self.session_id,
+            "user": self.surroundings.hf_user,
+            "cwd": str(self.workspace),
+            "version": __version__,
+            "model": self.model_name,
+            "effort": self.reasoning_effort,
+            "headless": self.surroundings.headless,
+        }
 
     async def adopt(self, restored: RestoredSession, journal: Journal | None, session_id: str) -> None:
         """Become the restored session, writing on in `journal`; what that does not hold stays as it is."""
-        await self._close_journal()
+        await self._close_record()
         self._identify(session_id)
         self.started = restored.started
-        self.history = await self._new_history()
-        self.history.restore(restored.messages)
-        self.journal, self._is_recorded = journal, False
+        history = await self._new_history()
+        history.restore(restored.messages)
+        self.record = Record(history, journal, self.disk, self._head, KnownFiles(restored.known_files))
         self.title, self.plan = restored.title, restored.plan
         self.pending = self.turn = None
         self.turns, self.turn_count = list(restored.turns), restored.turn_count
         self.was_compacted = restored.messages != restored.transcript
-        self.known_files = KnownFiles(restored.known_files)
         self._call_ids = {call.id for message in restored.messages for call in message.tool_calls}
         self.interruption.clear()
         self._learn_window()
@@ -214,28 +214,23 @@ class Session:
             "previous_session_id": self.session_id,
             "previous_turn_count": self.turn_count,
             "previous_message_count": len(self.history.items),
-            "saved_path": str(self.journal.path) if self.journal and self._is_recorded else None,
+            "saved_path": str(self.record.saved_path) if self.record.saved_path else None,
         }
         cap_usd = self.ledger.cap_usd
-        await self._close_journal()
+        await self._close_record()
         await self._begin()
         self.ledger.set_cap(cap_usd)
         return old
 
     async def close(self) -> None:
         """Save and let go of everything held."""
-        await self._close_journal()
-        self._disk.shutdown(wait=False)
+        await self._close_record()
+        self.disk.close()
 
-    async def _close_journal(self) -> None:
-        """The conversation is over. Whoever still has something to say of it comes too late for the journal."""
+    async def _close_record(self) -> None:
         if self._window_task is not None:
             await end_tasks({self._window_task})
-        journal, self.journal = self.journal, None
-        if journal is not None:
-            if self._is_recorded:
-                journal.append("end", {"turns": self.turn_count})
-            await self.on_disk(journal.close)
+        await self.record.close(self.turn_count)
         with contextlib.suppress(OSError):
             self.spill_dir.rmdir()  # nothing was spilled
 
@@ -245,6 +240,11 @@ class Session:
     def workspace(self) -> Path:
         """Directory that relative paths start from."""
         return self.surroundings.workspace
+
+    @property
+    def known_files(self) -> KnownFiles:
+        """Files whose content the agent knows."""
+        return self.record.known_files
 
     def keep_partial(self, tool_call_id: str, output: str) -> None:
         """Remember what a call that is being stopped has got so far; `take_partial` hands it over."""
@@ -264,6 +264,11 @@ class Session:
 
     # --- events and history -----------------------------------------------------------------------------------------
 
+    @property
+    def history(self) -> ContextManager:
+        """What the model is shown. Changes go through `record`, which writes them down."""
+        return self.record.history
+
     async def announce(self) -> None:
         """Send the very first event; what else there is to say comes after it."""
         count = len(self.router.names)
@@ -274,72 +279,12 @@ class Session:
         """Number, journal and queue an event."""
         self._seq += 1
         event = Event(payload, self._seq)
-        if self.journal and self._is_recorded:
-            self.journal.append_event(event)
+        self.record.write_event(event)
         await self.event_queue.put(event)
-        if self.journal and self.journal.problem and not self._told_unsaved:
+        if self.record.problem and not self._told_unsaved:
             self._told_unsaved = True
-            await self.send_event(ToolLog("system", f"This session is not being saved: {self.journal.problem}"))
+            await self.send_event(ToolLog("system", f"This session is not being saved: {self.record.problem}"))
         return event
-
-    def record(self, kind: str, data: dict[str, Any]) -> None:
-        """Write something to the journal. The first record brings the head of the file with it."""
-        if self.journal is None:
-            return
-        self.begin_record()
-        self.journal.append(kind, data)
-
-    def begin_record(self, parent: str | None = None) -> None:
-        """Write the head of the journal, once: a session in which nothing was said leaves no file behind."""
-        if self.journal is None or self._is_recorded:
-            return
-        self._is_recorded = True
-        head = {
-            "id": self.session_id,
-            "parent": parent,
-            "user": self.surroundings.hf_user,
-            "cwd": str(self.workspace),
-            "version": __version__,
-            "model": self.model_name,
-            "effort": self.reasoning_effort,
-            "headless": self.surroundings.headless,
-        }
-        self.journal.append("start", head)
-        self.journal.append_message(self.history.items[0])
-
-    def goes_on_in(self, journal_head: dict[str, Any]) -> None:
-        """Mark in an existing journal that the session goes on from here."""
-        self._is_recorded = True
-        if self.journal is not None:
-            self.journal.append("resume", journal_head)
-
-    def remember(self, message: Message) -> None:
-        """Add a message to history and journal."""
-        self._record_message(self.history.add_message(message))
-
-    def remember_result(self, message: Message) -> None:
-        """Add a tool result in its place."""
-        self._record_message(self.history.add_result(message))
-
-    def repair_history(self) -> None:
-        """Answer what was left without a result."""
-        before = self.history.items
-        stubs = self.history.repair()
-        if len(self.history.items) != len(before) + len(stubs):
-            self.history_changed(before, "repair")
-            return
-        for stub in stubs:
-            self._record_message(stub)
-
-    def _record_message(self, stored: Message) -> None:
-        if self.journal:
-            self.begin_record()
-            self.journal.append_message(stored)
-
-    def history_changed(self, before: Sequence[Message], reason: str) -> None:
-        """Journal that history is no longer what it was `before`, other than by what was added."""
-        if self.journal and self._is_recorded and before is not self.history.items:
-            self.journal.append_context(before, self.history.items, reason)
 
     def with_unique_id(self, call: ToolCall) -> ToolCall:
         """`call`, under a new id if an earlier call of this session has the same (some servers count per reply)."""
@@ -347,19 +292,6 @@ class Session:
             call = replace(call, id=f"call_{new_id()[:24]}")
         self._call_ids.add(call.id)
         return call
-
-    async def save(self) -> None:
-        """Make the journal durable, with what is news of known files."""
-        if self.journal is None:
-            return
-        if news := self.known_files.take_news():
-            self.journal.append_files(news)
-        await self.on_disk(self.journal.sync)
-
-    async def on_disk(self, work: Callable[..., T], *args: Any) -> T:
-        """Do blocking work on the session's own files, in order and in a thread of its own: tools that block all of
-        the shared ones must not keep a stopped turn from ending."""
-        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *args)
 
     def steer(self, text: str) -> None:
         """What the person adds while a turn runs; a user interface may call this at any time, like `cancel`."""
@@ -369,9 +301,9 @@ class Session:
         """Put what waits for the model into history; returns the person's part of it."""
         texts, notes = self.inbox.take()
         for text in texts:
-            self.remember(user_message(text, "steering"))
+            self.record.add(user_message(text, "steering"))
         for note in notes:
-            self.remember(user_message(note, "guard"))
+            self.record.add(user_message(note, "guard"))
         return texts
 
     # --- settings ---------------------------------------------------------------------------------------------------
@@ -398,9 +330,8 @@ class Session:
         return self.model_effective_effort.get(model_name, self.reasoning_effort)
 
     def record_settings(self) -> None:
-        """Journal the model and effort in use, once there is a journal to speak of."""
-        if self._is_recorded:
-            self.record("model", {"model": self.model_name, "effort": self.reasoning_effort})
+        """Write down the model and effort in use."""
+        self.record.write("model", {"model": self.model_name, "effort": self.reasoning_effort})
 
     def _window_tokens(self) -> int:
         """What to go by until the window is known."""

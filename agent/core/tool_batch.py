@@ -107,21 +107,20 @@ async def run_batch(
             remember(session, prepared, result)
         await report(session, prepared, result, duration_s)
         records.append(_record(session, prepared, result))
-    await session.save()
+    await session.record.sync()
     return records if finished else None
 
 
 async def _before_running(session: Session, calls: Sequence[PreparedCall]) -> None:
     """Make what is about to happen survive the end of this program: which calls begin, and the files as they are."""
     runnable = [prepared for prepared in calls if prepared.problem is None]
-    if session.journal is not None:
-        session.journal.append_running([prepared.call for prepared in runnable])
-    await session.save()
+    session.record.running([prepared.call for prepared in runnable])
+    await session.record.sync()
     for prepared in runnable:
         spec = session.router.find(prepared.call.function.name)
         paths = spec.changes(prepared.arguments, session.workspace) if spec else ()
         if paths != ():
-            await session.on_disk(session.checkpoints.before_change, paths)
+            await session.disk.run(session.checkpoints.before_change, paths)
 
 
 async def _run(
@@ -160,7 +159,7 @@ async def record(session: Session, prepared: PreparedCall, result: ToolResult) -
 
 def remember(session: Session, prepared: PreparedCall, result: ToolResult) -> None:
     """Put a result into history, without the secrets it may contain."""
-    session.remember_result(tool_message(prepared.call, session.secrets.scrub(result.output)))
+    session.record.add_result(tool_message(prepared.call, session.secrets.scrub(result.output)))
 
 
 async def report(session: Session, prepared: PreparedCall, result: ToolResult, duration_s: float = 0.0) -> None:

@@ -100,7 +100,7 @@ async def apply(session: Session, turn: TurnState, verdict: Verdict) -> None:
     if verdict.log:
         await notice(session, verdict.log)
     if verdict.message:
-        session.remember(user_message(verdict.message, "guard"))
+        session.record.add(user_message(verdict.message, "guard"))
     turn.is_closing = turn.is_closing or verdict.action == "close"
 
 
@@ -148,7 +148,7 @@ async def _call(session: Session, turn: TurnState) -> LLMResult:
     except (TurnCancelled, LLMCallError):
         partial = hooks.assembler.text
         if partial.strip():
-            session.remember(assistant_message(partial))
+            session.record.add(assistant_message(partial))
         if partial and session.stream:
             await session.send_event(AssistantStreamEnd())
         raise
@@ -157,7 +157,7 @@ async def _call(session: Session, turn: TurnState) -> LLMResult:
     if reply.dropped_thinking:
         before = session.history.items
         session.history.drop_thinking()
-        session.history_changed(before, "thinking dropped")
+        session.record.changed(before, "thinking dropped")
     session.history.record_usage(reply.usage.prompt_tokens if reply.usage else None)
     if session.stream:
         await session.send_event(AssistantStreamEnd())
@@ -185,13 +185,13 @@ async def take_step(session: Session, turn: TurnState, reply: LLMResult) -> Step
 def remember_text(session: Session, reply: LLMResult) -> None:
     """Keep what the reply says, without its calls. Providers refuse an assistant message without content."""
     if reply.content.strip():
-        session.remember(_assistant(reply, ()))
+        session.record.add(_assistant(reply, ()))
 
 
 async def use_tools(session: Session, turn: TurnState, reply: LLMResult) -> StepOutcome:
     """Run the reply's calls; those that need the person's word wait."""
     prepared = [prepare(session, session.with_unique_id(call)) for call in reply.tool_calls]
-    session.remember(_assistant(reply, prepared))
+    session.record.add(_assistant(reply, prepared))
     stop_if_cancelled(session)
     waiting = [call for call in prepared if call.problem is None and call.decision and call.decision.action == "ask"]
     ready = [call for call in prepared if call not in waiting]

@@ -21,7 +21,7 @@ async def undo(session: Session, turns: int = 1, what: What = "both") -> UndoCom
         return UndoComplete()
     report = RestoreReport((), (), None)
     if what != "chat":
-        report = await session.on_disk(session.checkpoints.restore, [mark.id for mark in marks])
+        report = await session.disk.run(session.checkpoints.restore, [mark.id for mark in marks])
     removed = 0
     if what != "files":
         removed = await _take_back(session, marks[0].id)
@@ -30,8 +30,8 @@ async def undo(session: Session, turns: int = 1, what: What = "both") -> UndoCom
         if session.plan:
             await session.emit(PlanUpdate(()))
     elif report.restored:
-        session.remember(user_message(render("guards/files_restored", files=report.restored), "guard"))
-    await session.save()
+        session.record.add(user_message(render("guards/files_restored", files=report.restored), "guard"))
+    await session.record.sync()
     return UndoComplete(
         removed_messages=removed,
         removed_turns=len(marks) if what != "files" else 0,
@@ -48,12 +48,12 @@ async def _take_back(session: Session, message_id: str) -> int:
     Where a compaction has mixed that turn with earlier ones, the journal still has history as it was.
     """
     before = session.history.items
-    earlier = None
-    if session.journal is not None and session.was_compacted:
-        earlier = await session.on_disk(messages_before, session.journal.path, message_id)
+    earlier, path = None, session.record.saved_path
+    if path is not None and session.was_compacted:
+        earlier = await session.disk.run(messages_before, path, message_id)
     if earlier is not None:
         session.history.restore(earlier)
     else:
         session.history.truncate_before(message_id)
-    session.history_changed(before, "undo")
+    session.record.changed(before, "undo")
     return max(0, len(before) - len(session.history.items))

@@ -101,6 +101,6 @@ async def goes_on(loop: Loop) -> None:
     assert isinstance(end, TurnComplete)
     assert end.final_response == ANSWER
     check_history(loop.wire())
-    journal = loop.session.journal
+    journal = loop.session.record.journal
     assert journal is not None
     assert restore(journal.path).messages == tuple(loop.session.history.items[1:])

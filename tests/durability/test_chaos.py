@@ -119,7 +119,7 @@ async def test_chaos(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             spent_micro = check_spending(loop.events, plan.settings["max_cost_usd"])
             assert loop.session.ledger.spent_usd == pytest.approx(spent_micro / 1e6)
             await check_usable(loop, model)
-            journal = loop.session.journal
+            journal = loop.session.record.journal
         server.check()
     assert journal is not None
     check_journal(journal.path, loop.session)

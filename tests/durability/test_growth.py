@@ -51,8 +51,8 @@ def script(turns: int) -> list[dict[str, Any]]:
 
 
 def journal(loop: Loop) -> Path:
-    assert loop.session.journal is not None
-    return loop.session.journal.path
+    assert loop.session.record.journal is not None
+    return loop.session.record.journal.path
 
 
 async def test_a_hundred_turns_write_little_more_than_the_journal_holds(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ async def test_any_record_can_be_the_last_one(tmp_path: Path) -> None:
     place = surroundings(tmp_path, headless=False)
     async with running(tmp_path, SCRIPT, tools=TOOLS, place=replace(place, sleep=no_wait), yolo_mode=False) as loop:
         await work(loop)
-        assert loop.session.journal is not None
-        records = loop.session.journal.path.read_bytes().splitlines(keepends=True)
+        assert loop.session.record.journal is not None
+        records = loop.session.record.journal.path.read_bytes().splitlines(keepends=True)
     for count in range(1, len(records)):
         copy = tmp_path / f"{count}.jsonl"
         whole, torn = b"".join(records[:count]), records[count]

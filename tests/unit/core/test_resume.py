@@ -26,8 +26,8 @@ def wire(loop: Loop) -> list[dict[str, Any]]:
 
 
 def journal_of(session: Session) -> Path:
-    assert session.journal is not None
-    return session.journal.path
+    assert session.record.journal is not None
+    return session.record.journal.path
 
 
 async def test_everything_is_there_again(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ async def test_secrets_in_tool_output_reach_neither_model_nor_event_nor_journal(
         (output,) = loop.of(ToolOutput)
         assert output.output == "key is [REDACTED:ANTHROPIC_API_KEY]"
         assert "very-secret" not in str(loop.wire()) + str([e.to_dict() for e in loop.events])
-        journal = loop.session.journal
+        journal = loop.session.record.journal
         assert journal is not None
     assert "very-secret" not in journal.path.read_text()
 

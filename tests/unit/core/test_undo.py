@@ -101,8 +101,8 @@ async def test_a_turn_is_undone_exactly_although_it_was_compacted(tmp_path: Path
 async def test_a_turn_of_an_earlier_run_can_be_undone(tmp_path: Path) -> None:
     async with running(tmp_path, [write("a.txt", "1"), DONE]) as first:
         await first.turn("first")
-        assert first.session.journal is not None
-        path = first.session.journal.path
+        assert first.session.record.journal is not None
+        path = first.session.record.journal.path
     async with running(tmp_path, resumption=Resumption(path)) as second:
         await second.until(ResumeComplete)
         undone = (await second.operate(OpType.UNDO)).payload
