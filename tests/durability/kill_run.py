@@ -67,6 +67,10 @@ class KilledRun:
         assert len(found) <= 1, f"a dead program's session was not taken up: {found}"
         return found[0] if found else None
 
+    def has_written(self, text: bytes) -> bool:
+        """Whether `text` is in the file by now."""
+        return self.journal is not None and text in self.journal.read_bytes()
+
     def arguments(self) -> list[str]:
         """Begin the session, or go on with it in one of the two ways."""
         if self.journal is None:
