@@ -226,7 +226,11 @@ def _in_words(key: Key, item: Mapping[str, Any]) -> str:
         hint = _near(given, allowed) if isinstance(given, str) else f", got {json_kind(given)}"
         return f"expected one of {', '.join(allowed)}{hint}"
     if kind == "greater_than_equal":
-        return f"must be at least {context['ge']}"
+        return f"must be at least {context['ge']:g}"
+    if kind == "greater_than":
+        return f"must be more than {context['gt']:g}"
+    if kind == "finite_number":
+        return "must be a finite number"
     if kind == "string_too_short":
         return "must not be empty"
     if kind == "value_error":

@@ -33,7 +33,7 @@ class WallClock:
         remaining_s = self.remaining_s
         if remaining_s is None or self.limit_s is None or self._warned:
             return False
-        self._warned = remaining_s <= (1 - WARN_AT) * self.limit_s
+        self._warned = self.limit_s - remaining_s >= WARN_AT * self.limit_s
         return self._warned
 
 

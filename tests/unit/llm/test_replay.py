@@ -106,6 +106,25 @@ async def test_settings_of_the_script_are_no_answers(tmp_path: Path) -> None:
     assert client.scripted_window(f"replay/{path}") == 9000
 
 
+async def test_an_aside_answers_whoever_asks_for_it_and_is_no_part_of_the_sequence(tmp_path: Path) -> None:
+    client, path = (
+        LLMClient(),
+        script(tmp_path, '{"when": "^Summar", "text": "short"}', '{"text": "a"}', '{"text": "b"}'),
+    )
+    wants_summary = {"role": "user", "content": "Summarise this."}
+    said = [(await ask(client, path, message)).content for message in (USER, wants_summary, wants_summary, USER)]
+    assert said == ["a", "short", "short", "b"]
+
+
+async def test_a_script_that_goes_on_takes_up_where_the_conversation_stands(tmp_path: Path) -> None:
+    path = script(tmp_path, '{"goes_on": true}', '{"text": "a"}', '{"text": "b"}', '{"text": "c"}')
+    said = {"role": "assistant", "content": "a"}
+    client = LLMClient()
+    assert (await ask(client, path, USER, said, USER)).content == "b"
+    assert (await ask(client, path, USER)).content == "c"  # later the sequence counts
+    assert (await ask(LLMClient(), path, USER)).content == "a"
+
+
 async def test_a_bad_line_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match="line 2: not JSON"):
         await ask(LLMClient(), script(tmp_path, "{}", "{oops"))
