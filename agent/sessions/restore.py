@@ -31,9 +31,9 @@ class RestoredSession:
 
     `messages` is what the model was shown last, without the system prompt, and without results for the calls in
     `unfinished` (they had begun: what became of them is unknown) and in `never_began`; both in call order.
-    `transcript` is everything said, as it was said: not compacted, and without what was taken back. `efforts` is the
-    last effort used with each model, `charges` what was spent by kind, `prompt_tokens` the size of the last request of
-    the conversation, `dropped` the number of records that could not be read; `ended`: it was closed in an orderly way.
+    `transcript` is everything said, as it was said: not compacted, and without what was taken back. `charges`
+    is what was spent by kind, `dropped` the number of records that could not be read; `ended`: it was closed in an
+    orderly way.
     """
 
     session_id: str
@@ -42,7 +42,6 @@ class RestoredSession:
     cwd: str | None
     model_name: str
     reasoning_effort: str | None
-    efforts: Mapping[str, str | None]
     title: str
     messages: tuple[Message, ...]
     transcript: tuple[Message, ...]
@@ -51,7 +50,6 @@ class RestoredSession:
     plan: tuple[PlanItem, ...]
     known_files: Mapping[Path, FileFingerprint]
     charges: tuple[Charge, ...]
-    prompt_tokens: int
     unfinished: tuple[ToolCall, ...]
     never_began: tuple[ToolCall, ...]
     checkpoints: tuple[dict[str, Any], ...]
@@ -101,9 +99,7 @@ class _Replay:
         self._first_seen: dict[str, int] = {}
         self._plan: tuple[PlanItem, ...] = ()
         self._files: dict[Path, FileFingerprint] = {}
-        self._efforts: dict[str, str | None] = {}
         self._charges: dict[tuple[str, bool], float] = {}
-        self._prompt_tokens = 0
         self._begun: set[str] = set()
         self._checkpoints: list[dict[str, Any]] = []
         self._malformed = 0
@@ -131,7 +127,6 @@ class _Replay:
             cwd=summary.cwd or None,
             model_name=summary.model,
             reasoning_effort=summary.effort,
-            efforts=self._efforts,
             title=summary.title,
             messages=tuple(self.messages),
             transcript=tuple(self._transcript),
@@ -140,7 +135,6 @@ class _Replay:
             plan=self._plan,
             known_files=self._files,
             charges=tuple(Charge(kind, usd, known) for (kind, known), usd in self._charges.items()),
-            prompt_tokens=self._prompt_tokens,
             unfinished=tuple(call for call in open_calls if call.id in self._begun),
             never_began=tuple(call for call in open_calls if call.id not in self._begun),
             checkpoints=tuple(self._checkpoints),
@@ -186,10 +180,6 @@ class _Replay:
         self._turns = [mark for mark in self._turns if self._first_seen[mark.id] <= seq]
         self._plan = ()
 
-    def _add_model(self, data: dict[str, Any]) -> None:
-        if model := data.get("model"):
-            self._efforts[model] = data.get("effort")
-
     def _add_files(self, data: dict[str, Any]) -> None:
         for name, known in data.items():
             if known is None:
@@ -210,12 +200,8 @@ class _Replay:
         elif charge := charge_of(event_type, details):
             key = (charge.kind, charge.known)
             self._charges[key] = self._charges.get(key, 0.0) + charge.usd
-            if event_type == "llm_call" and charge.kind == "main":
-                self._prompt_tokens = details["prompt_tokens"] or self._prompt_tokens
 
     _HANDLERS: ClassVar[Mapping[str, Callable[[_Replay, dict[str, Any]], None]]] = {
-        "start": _add_model,
-        "model": _add_model,
         "message": _add_message,
         "context": _add_context,
         "files": _add_files,
