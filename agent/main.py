@@ -42,8 +42,12 @@ def _carry_out(arguments: Arguments) -> int:
         return 0
     except OSError as error:  # a full disk below stdout, a terminal that is gone, a directory that was removed
         with contextlib.suppress(OSError):  # nobody can be told that stderr is full
-            print(f"ml-intern: {error}", file=sys.stderr)
+            print(f"ml-intern: {error.strerror or error}{_place(error)}", file=sys.stderr)
         return 1
+
+
+def _place(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""
 
 
 def _flush_streams() -> None:

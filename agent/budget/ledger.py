@@ -103,7 +103,9 @@ class Ledger:
     A cap of 0 lets only what is free run.
     """
 
-    def __init__(self, cap_usd: float | None = None) -> None:
+    def __init__(self, cap_usd: float | None = None, elsewhere_usd: float = 0.0) -> None:
+        self._elsewhere_micro = micro(elsewhere_usd)
+        self._earlier_micro = 0
         self._tallies: dict[str, _Tally] = {}
         self._open: dict[str, Reservation] = {}
         self._numbers = itertools.count(1)
@@ -112,6 +114,16 @@ class Ledger:
     def set_cap(self, cap_usd: float | None) -> None:
         """Set, change or (None) take away the cap. It may lie below what is spent: then nothing more may be."""
         self._cap_micro = None if cap_usd is None else micro(cap_usd)
+
+    @property
+    def spent_here_usd(self) -> float:
+        """What of `spent_usd` was charged by this run."""
+        return in_usd(self._spent_micro - self._earlier_micro)
+
+    @property
+    def elsewhere_usd(self) -> float:
+        """What this run has spent in other conversations; it counts against the cap."""
+        return in_usd(self._elsewhere_micro)
 
     @property
     def cap_usd(self) -> float | None:
@@ -208,9 +220,14 @@ class Ledger:
         if self._open.get(reservation.id) is reservation:
             del self._open[reservation.id]
 
-    def charge(self, kind: str, usd: float, known: bool) -> None:
-        """Enter what was charged before: a session is resumed. Tells no thresholds, and no cap stops it."""
+    def charge_earlier(self, kind: str, usd: float, known: bool) -> None:
+        """Enter what an earlier run charged: a session is resumed. Tells no thresholds, and no cap stops it."""
         self._tally(kind).add(micro(usd), known)
+        self._earlier_micro += micro(usd)
+
+    def charge_lost(self, kind: str, usd: float) -> None:
+        """Enter, as a worst case, what was paid for and brought nothing. Tells no thresholds, and no cap stops it."""
+        self._tally(kind).add(micro(usd), known=False)
 
     def totals(self) -> tuple[KindTotal, ...]:
         """What each kind came to, dearest first."""
@@ -233,7 +250,7 @@ class Ledger:
         return sum(reservation.amount_micro for reservation in self._open.values())
 
     def _remaining_micro(self, cap_micro: int) -> int:
-        return max(0, cap_micro - self._spent_micro - self._reserved_micro)
+        return max(0, cap_micro - self._elsewhere_micro - self._spent_micro - self._reserved_micro)
 
     def _refusal(self, what: str, amount_micro: int, *, known: bool, must_fit: bool) -> BudgetExceeded | None:
         if self._cap_micro is None or not amount_micro:

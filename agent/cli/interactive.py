@@ -51,6 +51,8 @@ from agent.ui.terminal import TerminalRenderer
 
 PROMPT = "> "
 LEAVE_WORDS = frozenset({"exit", "quit", "/exit", "/quit"})
+ANYTIME_COMMANDS = ("/status", "/cost", "/budget")
+"""Commands that only show something, and can be given while a question waits."""
 TWICE_WITHIN_S = 2.0
 
 
@@ -150,7 +152,12 @@ class App:
     async def _prompt(self) -> str:
         draft = "\n".join(filter(None, self._drafts))
         self._drafts.clear()
-        return await self._input.prompt_async(PROMPT, default=draft)
+        text = await self._input.prompt_async(PROMPT, default=draft, enable_suspend=True)
+        behind = text.removeprefix(draft).strip()
+        if draft and text.startswith(draft) and commands.is_command(behind):  # meant as a command, not as its end
+            self.draft(draft)
+            return behind
+        return text
 
     def _interrupted_at_prompt(self) -> None:
         now = time.monotonic()
@@ -233,8 +240,10 @@ class App:
                 text = await self._answer_input.prompt_async(prompt_hint(item) + " ")
             except (KeyboardInterrupt, EOFError):
                 return None
-            if commands.is_command(text.strip()):
-                self.complain("Answer this first; Ctrl-C stops the turn.")
+            if text.strip() in ANYTIME_COMMANDS:
+                await self._command(text.strip())
+            elif commands.is_command(text.strip()):
+                self.complain(f"Answer this first ({', '.join(ANYTIME_COMMANDS)} work here); Ctrl-C stops the turn.")
             elif (answer := parse_answer(text, item)) is not None:
                 return answer
 
@@ -267,6 +276,9 @@ class App:
     # --- signals ------------------------------------------------------------------------------------------------------
 
     def _stop(self) -> None:
+        if not self._stopping and self._later:
+            self._renderer.note(f"(dropped) {', '.join(self._later)}")
+            self._later.clear()
         self._stopping = True
         self.connection.cancel()
 
@@ -360,5 +372,8 @@ async def run_interactive(
         if first_command:
             app.later(first_command)
         code = await app.run()
+        conversation = status.conversation
+        if conversation.prompts and config.save_sessions:
+            app.say(f"To go on with this: ml-intern --resume {conversation.session_id}")
     renderer.close()
     return code

@@ -17,9 +17,9 @@ from agent.config import Config
 from agent.core.agent_loop import Resumption
 from agent.core.session import Surroundings
 from agent.llm.replay import DEMO
-from agent.protocol.events import Event, ResumeComplete, UndoComplete
+from agent.protocol.events import ErrorRaised, Event, ResumeComplete, UndoComplete
 from agent.protocol.operations import OpType
-from agent.sessions.errors import JournalError, SessionError
+from agent.sessions.errors import AmbiguousSessionError, JournalError, SessionError, SessionNotFoundError
 from agent.ui.notices import operation_lines
 
 
@@ -33,7 +33,7 @@ def run_rewind(argv: Sequence[str], config: Config, surroundings: Surroundings, 
         undone = asyncio.run(_rewind(parsed, config, surroundings))
     except SessionError as error:
         print(f"ml-intern: {error}", file=sys.stderr)
-        return ExitCode.USAGE
+        return ExitCode.USAGE if isinstance(error, (SessionNotFoundError, AmbiguousSessionError)) else ExitCode.ERROR
     print("\n".join(operation_lines(undone)), file=out)
     return ExitCode.OK
 
@@ -72,7 +72,9 @@ async def _rewind(parsed: argparse.Namespace, config: Config, surroundings: Surr
     async with Connection(settings, place, stream=False, on_event=_ignore, resumption=resumption) as connection:
         await connection.wait_for(lambda event: isinstance(event.payload, ResumeComplete))
         await connection.submit(OpType.UNDO, {"turns": parsed.turns, "what": parsed.what})
-        done = await connection.wait_for(lambda event: isinstance(event.payload, UndoComplete))
+        done = await connection.wait_for(lambda event: isinstance(event.payload, (UndoComplete, ErrorRaised)))
+    if isinstance(done.payload, ErrorRaised):
+        raise SessionError(done.payload.error)
     assert isinstance(done.payload, UndoComplete)
     return done.payload
 

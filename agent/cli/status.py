@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent.protocol.events import (
-    ApprovalRequired,
     BudgetStatus,
     Compacted,
     Event,
@@ -114,8 +113,6 @@ class Status:
     """Lines passed on to the running turn that it has not taken in yet."""
     _asked: str | None = None
     """What was submitted, until its turn begins."""
-    _waiting: bool = False
-    """For an approval: what is processed next belongs to the same turn."""
 
     def submitted(self, text: str) -> None:
         """The person has asked for something: the next turn is about it."""
@@ -149,9 +146,9 @@ class Status:
     def _see_turn(self, event: Event, now: Conversation) -> None:
         match event.payload:
             case Processing():
-                if not self._waiting:
-                    now.prompts.append(self._asked or "")
-                self._waiting, self._asked = False, None
+                if self._asked is not None:  # otherwise a turn goes on after an approval
+                    now.prompts.append(self._asked)
+                    self._asked = None
             case LLMCall() as call:
                 now.usage.setdefault(call.kind, KindUsage()).add(call)
                 now.prompt_tokens = call.prompt_tokens
@@ -161,8 +158,6 @@ class Status:
             case Steered() as steered:
                 if steered.text in self.steering:
                     self.steering.remove(steered.text)
-            case ApprovalRequired():
-                self._waiting = True
 
 
 def _resumed(resumed: ResumeComplete) -> Conversation:

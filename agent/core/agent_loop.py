@@ -16,13 +16,14 @@ from agent.context_manager.compaction import CompactionFailedError
 from agent.core.compacting import compact
 from agent.core.configuring import configure
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
+from agent.core.file_copies import finish_turn
 from agent.core.resuming import report, resume
 from agent.core.session import Session, Surroundings
 from agent.core.tool_batch import Answered, record, settle_approvals
 from agent.core.tools import ToolRouter, create_builtin_tools
 from agent.core.turn import run_turn
 from agent.core.turn_state import TurnState
-from agent.core.undoing import undo
+from agent.core.undoing import UndoImpossible, undo
 from agent.llm.failures import LLMCallError
 from agent.protocol.events import (
     ErrorRaised,
@@ -41,6 +42,7 @@ from agent.protocol.operations import Operation, OpType, Submission
 from agent.protocol.tools import ToolResult
 from agent.sessions.checkpoint_pruning import prune
 from agent.sessions.errors import SessionError
+from agent.sessions.records import shortened
 from agent.sessions.restore import TurnMark
 
 logger = logging.getLogger(__name__)
@@ -162,9 +164,7 @@ class Handlers:
         session.record.repair()
         session.turn = None
         session.turn_count += 1
-        changes = await session.disk.run(session.checkpoints.end_turn)
-        if changes is not None:
-            session.record.write("checkpoint", {"turn_id": changes.turn_id, "paths": changes.paths})
+        await finish_turn(session, was_stopped=session.interruption.is_pressed)
         session.inbox.drop_steering()
         await session.send_event(end)
         await session.record.sync()
@@ -193,10 +193,13 @@ class Handlers:
             name = prepared.call.function.name
             await session.send_event(ToolStateChange(prepared.call.id, name, "abandoned"))
             await record(session, prepared, ToolResult("Not run: the person went on without approving it.", ok=False))
+        if pending is not None:
+            await finish_turn(session)  # what is changed from now on is no longer this turn's doing
 
     @staticmethod
     async def new_conversation(session: Session, clear_screen: bool) -> None:
         """Begin again with an empty history."""
+        await Handlers.abandon_pending_approval(session)
         old = await session.start_new_conversation()
         await session.send_event(NewComplete(session_id=session.session_id, clear_screen=clear_screen, **old))
 
@@ -250,7 +253,12 @@ async def _undo(session: Session, operation: Operation) -> None:
     data = operation.data or {}
     await Handlers.abandon_pending_approval(session)
     session.turn = None
-    await session.send_event(await undo(session, int(data.get("turns", 1)), data.get("what", "both")))
+    try:
+        undone = await undo(session, int(data.get("turns", 1)), data.get("what", "both"))
+    except (UndoImpossible, OSError) as error:
+        await session.send_event(ErrorRaised(str(error), "usage"))
+    else:
+        await session.send_event(undone)
 
 
 async def _compact(session: Session, operation: Operation) -> None:
@@ -258,7 +266,8 @@ async def _compact(session: Session, operation: Operation) -> None:
     session.interruption.clear()
     try:
         instructions = str((operation.data or {}).get("instructions", ""))
-        await compact(session, target_tokens=session.history.usage_tokens // 2, instructions=instructions)
+        target = session.history.usage_tokens // 2
+        await compact(session, target_tokens=target, by_person=True, instructions=instructions)
     except TurnCancelled:
         await session.send_event(Interrupted())
     except CompactionFailedError as error:
@@ -281,7 +290,7 @@ async def _resume(session: Session, operation: Operation) -> None:
 
 
 async def _rename(session: Session, operation: Operation) -> None:
-    session.title = " ".join(str((operation.data or {}).get("title", "")).split())
+    session.title = shortened(str((operation.data or {}).get("title", "")))
     session.record.write("title", {"title": session.title, "by": "person"})
     await session.send_event(Renamed(session.title))
 

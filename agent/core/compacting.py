@@ -21,16 +21,27 @@ logger = logging.getLogger(__name__)
 SUMMARY_TOKENS = 4_000
 """Longest answer asked of the summariser. Models that think need room for that too."""
 THINKING_ALLOWANCE_TOKENS = 4_000
+SKIPPED_AFTER_FAILURE = 5
+"""How many compactions do without a summary after one that should have had it."""
 
 
 async def compact(
-    session: Session, *, target_tokens: int | None = None, forced: bool = False, instructions: str = ""
+    session: Session,
+    *,
+    target_tokens: int | None = None,
+    forced: bool = False,
+    by_person: bool = False,
+    instructions: str = "",
 ) -> CompactionReport:
     """Shorten history and say so. Raises `CompactionFailedError` when the system prompt alone is too long for the
-    model, and `TurnCancelled`."""
+    model, and `TurnCancelled`.
+
+    A summariser that has failed is left alone for a while, unless the person asks for it: each try takes long.
+    """
     before = session.history.items
+    is_left_alone = session.summaries_to_skip > 0 and not by_person
     aids = Aids(
-        summarise=partial(_summarise, session),
+        summarise=None if is_left_alone else partial(_summarise, session),
         spill=partial(_spill, session.spill_dir),
         facts=_facts(session),
         instructions=instructions,
@@ -39,12 +50,23 @@ async def compact(
     report = await session.interruption.cancellable(work)
     session.record.changed(before, "compaction")
     session.was_compacted = True
-    if report.problem and not session.told_of_mechanical_compaction:
-        session.told_of_mechanical_compaction = True
-        text = f"Earlier steps were left out without a summary: {report.problem}"
-        await session.send_event(ToolLog("system", session.secrets.scrub(text)))
-    await session.send_event(Compacted(report.before_tokens, report.after_tokens, report.summarised))
+    if is_left_alone:
+        session.summaries_to_skip -= 1
+    elif report.problem:
+        session.summaries_to_skip = SKIPPED_AFTER_FAILURE
+        await _tell_of_problem(session, report.problem)
+    is_summary = not is_left_alone and not report.problem
+    await session.send_event(
+        Compacted(report.before_tokens, report.after_tokens, report.summarised if is_summary else 0)
+    )
     return report
+
+
+async def _tell_of_problem(session: Session, problem: str) -> None:
+    if not session.told_of_mechanical_compaction:
+        session.told_of_mechanical_compaction = True
+        text = f"Earlier steps were left out without a summary: {problem}"
+        await session.send_event(ToolLog("system", session.secrets.scrub(text)))
 
 
 async def _summarise(session: Session, prompt: str) -> str:
@@ -52,6 +74,9 @@ async def _summarise(session: Session, prompt: str) -> str:
 
     async def quietly(_text: str) -> None:
         pass
+
+    async def tell(text: str) -> None:
+        await session.send_event(ToolLog("system", f"While summarising earlier steps: {text}"))
 
     request = CallRequest(
         model=session.model_name,
@@ -65,14 +90,14 @@ async def _summarise(session: Session, prompt: str) -> str:
         reply = await ask(
             session,
             request,
-            call_hooks(session, on_text=quietly, on_notice=quietly),
+            call_hooks(session, on_text=quietly, on_notice=tell),
             "compaction",
             estimate_text(prompt),
         )
     except LLMCallError as error:
         overflow = error.failure.kind is FailureKind.OVERFLOW
         if overflow:
-            session.history.learn_limit(error.failure.limit_tokens)
+            session.learn_limit(error.failure.limit_tokens)
         raise SummaryError(error.failure.user_text, overflow=overflow) from error
     except LimitReached as error:
         raise SummaryError(str(error), overflow=False) from error

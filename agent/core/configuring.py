@@ -36,7 +36,7 @@ async def configure(session: Session, settings: Mapping[str, Any]) -> None:
     if "yolo_mode" in settings:
         session.set_yolo_mode(bool(settings["yolo_mode"]))
     if "cap_usd" in settings:
-        session.ledger.set_cap(cap_usd)
+        session.set_cap(cap_usd)
         await report_spending(session, None)
     session.record_settings()
     await session.send_event(

@@ -17,6 +17,7 @@ from agent.core.endings import LimitReached
 from agent.core.session import Session
 from agent.llm.calls import CallHooks, CallRequest, Notice, OnText, complete
 from agent.llm.effort_probe import PROBE_TOKENS, ProbeOutcome, probe_effort
+from agent.llm.failures import LLMCallError
 from agent.llm.params import needs_litellm, resolve_route
 from agent.llm.prices import ModelPrice
 from agent.llm.stream import LLMResult, Usage
@@ -43,10 +44,14 @@ async def ask(session: Session, request: CallRequest, hooks: CallHooks, kind: st
     call = await _reserve(session, request.model, kind, prompt_tokens, request.max_tokens)
     try:
         reply = await session.interruption.cancellable(complete(session.llm, request, hooks))
-    except BaseException:
-        await call.account_unfinished(hooks.assembler.text, hooks.lost_attempts)
+    except BaseException as error:
+        produced = hooks.assembler.everything
+        stopped = bool(produced) and not isinstance(error, LLMCallError)  # an attempt that failed has been counted
+        await call.account_unfinished(produced, hooks.lost_attempts + stopped)
         raise
-    await call.account(reply, hooks.lost_attempts)
+    await call.account(reply, hooks.assembler.everything)
+    if hooks.lost_attempts:
+        await call.account_lost(hooks.lost_attempts)
     return reply
 
 
@@ -59,12 +64,12 @@ async def probe(session: Session, model: str, effort: str | None) -> ProbeOutcom
     try:
         outcome = await session.interruption.cancellable(probe_effort(session.llm, model, effort))
     except BaseException:
-        await call.account_unfinished("")
+        await call.account_unfinished("", 0)
         raise
     if not outcome.calls:
-        await call.account_unfinished("")
+        await call.account_unfinished("", 0)
     for reply in outcome.calls[:1]:
-        await call.account(reply)
+        await call.account(reply, reply.content)
     return outcome
 
 
@@ -95,25 +100,24 @@ class _Call:
     price: ModelPrice | None
     prompt_tokens: int
 
-    async def account(self, reply: LLMResult, lost_attempts: int = 0) -> None:
-        """Settle and report a call that was answered, perhaps after attempts that broke and are billed all the same."""
-        settled = self._settle(reply.cost_usd, reply.usage, reply.content)
-        await self._report(reply, settled)
-        if lost_attempts:
-            await self._account_lost(lost_attempts)
+    async def account(self, reply: LLMResult, produced: str) -> None:
+        """Settle and report a call that was answered. `produced` is all the model wrote, for want of a usage report."""
+        await self._report(reply, self._settle(reply.cost_usd, reply.usage, produced))
 
-    async def account_unfinished(self, text: str, lost_attempts: int = 0) -> None:
-        """A call that failed or was stopped: what had begun to arrive is billed, though nobody reports how much."""
-        if not text and not lost_attempts:
+    async def account_unfinished(self, produced: str, attempts: int) -> None:
+        """A call that failed or was stopped: attempts that the provider had begun to work on are billed, though nobody
+        reports how much."""
+        if not attempts:
             self.session.ledger.release(self.reservation)
             return
-        settled = self._settle(None, None, text)
-        await self._report(LLMResult(text, finish_reason="interrupted"), settled)
+        guess = Usage(attempts * self.prompt_tokens, estimate_text(produced))
+        await self._report(LLMResult("", finish_reason="interrupted"), self._settle(None, guess, produced))
 
-    async def _account_lost(self, attempts: int) -> None:
+    async def account_lost(self, attempts: int) -> None:
+        """Charge attempts that broke before the one that was answered; they are billed all the same."""
         known_usd, worst_usd = model_call_usd(self.price, attempts * self.prompt_tokens, 0)
         lost_usd = in_usd(micro(worst_usd if known_usd is None else known_usd))  # as the ledger counts it
-        self.session.ledger.charge(self.reservation.kind, lost_usd, known=False)
+        self.session.ledger.charge_lost(self.reservation.kind, lost_usd)
         await self._report(LLMResult("", finish_reason="lost"), Settled(lost_usd, known=False, warning=None))
 
     def _settle(self, cost_usd: float | None, usage: Usage | None, text: str) -> Settled:

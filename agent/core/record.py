@@ -6,34 +6,21 @@ Whatever is added to history is written in the same breath, so that the end of t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from agent.context_manager.manager import ContextManager
+from agent.core.disk import Disk
 from agent.core.known_files import KnownFiles
 from agent.protocol.events import Event
 from agent.protocol.messages import Message, ToolCall
 from agent.sessions.journal import Journal
 
-T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
-
-class Disk:
-    """Blocking work on the session's own files, in order and in a thread of its own: tools that block all of the
-    shared ones must not keep a stopped turn from ending."""
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="session-disk")
-
-    async def run(self, work: Callable[..., T], *args: Any) -> T:
-        """What `work(*args)` returns or raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
-
-    def close(self) -> None:
-        """Take no more work; what runs is not waited for."""
-        self._thread.shutdown(wait=False)
+DISK_PATIENCE_S = 5.0
 
 
 class Record:
@@ -44,16 +31,16 @@ class Record:
         history: ContextManager,
         journal: Journal | None,
         disk: Disk,
-        head: Callable[[], Mapping[str, Any]],
+        write_head: Callable[[Journal], None],
         known_files: KnownFiles | None = None,
     ) -> None:
-        """`head` gives the first record of the file, when there is something to write: a session in which nothing was
-        said leaves no file behind."""
+        """`write_head` begins the file, when there is something to write: a session in which nothing was said leaves no
+        file behind."""
         self.history = history
         self.journal = journal
         self.known_files = known_files or KnownFiles()
         self._disk = disk
-        self._head = head
+        self._write_head = write_head
         self._is_begun = False
 
     @property
@@ -68,14 +55,23 @@ class Record:
 
     # --- the file ---------------------------------------------------------------------------------------------------
 
-    def begin(self, **more: Any) -> None:
-        """Write the head of a new file, with `more` in it, and the conversation so far; once."""
+    def begin(self, told: Sequence[Message] = ()) -> None:
+        """Write the head of a new file and what is there so far, once.
+
+        `told` is the conversation as it was said, where history holds a shortened one: a turn can then still be taken
+        back exactly.
+        """
         if self.journal is None or self._is_begun:
             return
         self._is_begun = True
-        self.journal.append("start", {**self._head(), **more})
-        for message in self.history.items:
+        self._write_head(self.journal)
+        history = self.history.items
+        said = [history[0], *told] if told else history
+        for message in said:
             self.journal.append_message(message)
+        self.journal.append_context(said, history, "fork")
+        if self.known_files:
+            self.journal.append_files(self.known_files)
 
     def go_on(self, resume: Mapping[str, Any]) -> None:
         """Mark in an old file that the session goes on from here."""
@@ -103,14 +99,22 @@ class Record:
             return
         if (news := self.known_files.take_news()) and self._is_begun:
             self.journal.append_files(news)
-        await self._disk.run(self.journal.sync)
+        await self._patiently(self.journal.sync)
+
+    async def _patiently(self, work: Callable[[], None]) -> None:
+        """Wait for the disk, but not forever: one that hangs must not take the session with it."""
+        try:
+            async with asyncio.timeout(DISK_PATIENCE_S):
+                await self._disk.run(work)
+        except TimeoutError:
+            logger.warning("the disk with the session's journal does not answer")
 
     async def close(self, turns: int) -> None:
         """The conversation is over. Whoever still has something to say of it comes too late for the journal."""
         self.write("end", {"turns": turns})
         journal, self.journal = self.journal, None
         if journal is not None:
-            await self._disk.run(journal.close)
+            await self._patiently(journal.close)
 
     # --- history ----------------------------------------------------------------------------------------------------
 

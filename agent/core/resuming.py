@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from agent import __version__
-from agent.budget.ledger import Ledger
 from agent.context_manager.prompts import render
 from agent.core.model_calls import report_spending
-from agent.core.session import Session
+from agent.core.session import SESSION_VARIABLE, Session
 from agent.llm.params import UnknownModelError, resolve_route
 from agent.protocol.events import PlanUpdate, ResumeComplete
 from agent.protocol.messages import ToolCall, new_id, tool_message, utc_now
@@ -17,6 +18,7 @@ from agent.sessions.errors import JournalBusyError
 from agent.sessions.journal import Journal, journal_path
 from agent.sessions.records import shortened
 from agent.sessions.restore import RestoredSession, restore
+from agent.tools.process_session import marked_processes
 
 logger = logging.getLogger(__name__)
 
@@ -27,26 +29,39 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
     `keep_model`: the person has named a model for this run, which wins over the saved one. Raises what
     `agent.sessions.restore.restore` raises, OSError included, before anything of `session` has changed.
     """
-    restored = await session.disk.run(restore, path)
-    journal, forked = await _open(session, restored, path, fork=fork)
-    session_id = new_id() if forked else restored.session_id
-    if forked and session.config.save_sessions:
+    journal = None if fork else await _open(session, path)
+    try:
+        restored = await session.disk.run(restore, path)  # after the lock: nobody writes there any more
+    except BaseException:
+        if journal is not None:
+            journal.close()
+        raise
+    is_own = not fork and (journal is not None or not session.config.save_sessions)
+    session_id = restored.session_id if is_own else new_id()
+    if journal is None and session.config.save_sessions:
         journal = Journal.create(journal_path(session.surroundings.state_dir, session_id, utc_now()), session.secrets)
-    invalid_model = None if keep_model else _take_model(session, restored)
     await session.adopt(restored, journal, session_id)
-    session.ledger = _ledger(session, restored, forked=forked)
-    _begin_writing(session, restored, forked=forked)
+    invalid_model = None if keep_model else _take_model(session, restored)
+    if is_own:
+        session.record.go_on({"cwd": str(session.workspace), "version": __version__})
+    else:
+        session.record.begin(told=restored.transcript)
     if keep_model:
         session.record_settings()
     for call in restored.unfinished:
         session.record.add_result(tool_message(call, render("guards/outcome_unknown"), "repair"))
     session.record.repair()
-    if forked:
-        await session.disk.run(session.checkpoints.inherit, restored.session_id)
+    if is_own:
+        await session.copies_disk.run(session.checkpoints.adopt_unfinished)
     else:
-        await session.disk.run(session.checkpoints.adopt_unfinished)
+        await session.copies_disk.run(session.checkpoints.inherit, restored.session_id)
+    survivors = await asyncio.to_thread(marked_processes, f"{SESSION_VARIABLE}={session_id}") if is_own else []
+    still_running = tuple(f"process {pid}: {command[:200]}" for pid, command in survivors)
+    if still_running:
+        session.inbox.note(render("guards/still_running", processes=still_running))
     await session.record.sync()
-    return _complete(session, restored, path, invalid_model, forked=forked)
+    complete = _complete(session, restored, path, invalid_model, forked=not is_own)
+    return replace(complete, still_running=still_running, is_open_elsewhere=not is_own and not fork)
 
 
 async def report(session: Session, complete: ResumeComplete) -> None:
@@ -57,17 +72,15 @@ async def report(session: Session, complete: ResumeComplete) -> None:
     await session.send_event(complete)
 
 
-async def _open(session: Session, restored: RestoredSession, path: Path, *, fork: bool) -> tuple[Journal | None, bool]:
-    """The journal to write on in, and whether this must be a fork."""
-    if fork:
-        return None, True
+async def _open(session: Session, path: Path) -> Journal | None:
+    """The journal to write on in; None where nothing is saved, or another process writes it."""
     if not session.config.save_sessions:
-        return None, False
+        return None
     try:
-        return await session.disk.run(Journal.reopen, path, session.secrets), False
+        return await session.disk.run(Journal.reopen, path, session.secrets)
     except JournalBusyError as error:
-        logger.info("going on with %s as a fork: %s", restored.session_id, error)
-        return None, True
+        logger.info("going on with a copy: %s", error)
+        return None
 
 
 def _take_model(session: Session, restored: RestoredSession) -> str | None:
@@ -83,21 +96,6 @@ def _take_model(session: Session, restored: RestoredSession) -> str | None:
     return None
 
 
-def _ledger(session: Session, restored: RestoredSession, *, forked: bool) -> Ledger:
-    """What the session has cost so far counts on; a fork begins at nothing, or the same money would count twice."""
-    ledger = Ledger(session.ledger.cap_usd)
-    for charge in restored.charges if not forked else ():
-        ledger.charge(charge.kind, charge.usd, charge.known)
-    return ledger
-
-
-def _begin_writing(session: Session, restored: RestoredSession, *, forked: bool) -> None:
-    if forked:
-        session.record.begin(parent=restored.session_id)
-    else:
-        session.record.go_on({"cwd": str(session.workspace), "version": __version__})
-
-
 def _complete(
     session: Session, restored: RestoredSession, path: Path, invalid_model: str | None, *, forked: bool
 ) -> ResumeComplete:
@@ -111,7 +109,7 @@ def _complete(
         forked=forked,
         had_redacted_content=restored.had_redacted_content,
         session_id=session.session_id,
-        title=session.title,
+        title=session.title or restored.preview,
         prompts=tuple(shortened(mark.prompt) for mark in session.turns),
         prompt_tokens=session.history.usage_tokens,
         cost_usd=session.ledger.spent_usd,

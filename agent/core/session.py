@@ -21,17 +21,18 @@ from agent.context_manager.manager import ContextManager
 from agent.context_manager.memory import find_memory_files
 from agent.context_manager.system_prompt import SystemPromptInputs, render_system_prompt
 from agent.core.approval_policy import ApprovalPolicy, Mode
+from agent.core.disk import Disk
 from agent.core.inbox import Inbox
 from agent.core.interruption import Interruption, end_tasks
 from agent.core.known_files import KnownFiles
-from agent.core.record import Disk, Record
+from agent.core.record import Record
 from agent.core.tools import ToolRouter
 from agent.core.turn_state import PendingApproval, TurnState
 from agent.core.wall_clock import WallClock
 from agent.llm.calls import Timeouts
 from agent.llm.client import LLMClient
 from agent.llm.params import resolve_route
-from agent.llm.window import resolve_window
+from agent.llm.window import DEFAULT_WINDOW_TOKENS, UNKNOWN_LOCAL_WINDOW_TOKENS, resolve_window
 from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, Ready, ToolLog
 from agent.protocol.messages import ToolCall, new_id, user_message, utc_now
 from agent.protocol.operations import OpType
@@ -43,8 +44,9 @@ from agent.sessions.restore import RestoredSession, TurnMark
 
 __all__ = ["Event", "OpType", "Session", "Surroundings"]
 
-DEFAULT_WINDOW_TOKENS = 200_000
-UNKNOWN_LOCAL_WINDOW_TOKENS = 32_768
+
+SESSION_VARIABLE = "ML_INTERN_SESSION"
+"""Tells child processes which session they belong to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Session:
     llm: LLMClient
     policy: ApprovalPolicy
     secrets: LiveSecrets
-    child_env: Mapping[str, str]
+    person_env: Mapping[str, str]
     model_name: str
     reasoning_effort: str | None
     wall: WallClock
@@ -90,6 +92,7 @@ class Session:
     pending: PendingApproval | None = None
     model_effective_effort: dict[str, str | None] = field(default_factory=dict)
     told_of_mechanical_compaction: bool = False
+    summaries_to_skip: int = 0
 
     @classmethod
     async def open(
@@ -117,7 +120,7 @@ class Session:
             ),
             policy=_policy(config, surroundings),
             secrets=secrets,
-            child_env=child_environment(surroundings.environ, tuple(config.child_env)),
+            person_env=child_environment(surroundings.environ, tuple(config.child_env)),
             model_name=config.model_name,
             reasoning_effort=config.reasoning_effort,
             wall=WallClock(config.max_wall_s),
@@ -130,9 +133,13 @@ class Session:
         self._window_task: asyncio.Task[None] | None = None
         self._seq = 0
         self._announced = asyncio.Event()
-        self.disk = Disk()
-        self._told_unsaved = False
+        self.disk = Disk("session-journal")
+        self.copies_disk = Disk("session-copies")
+        self._told_problem: str | None = None
         self._partials: dict[str, str] = {}
+        self._refused_above: dict[str, int] = {}
+        self._spent_usd: dict[str, float] = {}
+        self.cap_usd = self.config.max_cost_usd
 
     async def _begin(self) -> None:
         """A fresh conversation. Nothing is written before it has a message."""
@@ -140,8 +147,10 @@ class Session:
         self.started = utc_now()
         path = journal_path(self.surroundings.state_dir, self.session_id, self.started)
         journal = Journal.create(path, self.secrets) if self.config.save_sessions else None
-        self.record = Record(await self._new_history(), journal, self.disk, self._head)
-        self.ledger = Ledger(self.config.max_cost_usd)
+        self.record = Record(await self._new_history(), journal, self.disk, self._write_head)
+        self.ledger = self._new_ledger()
+        self.parent_id: str | None = None
+        self.inbox = Inbox()
         self.title, self.pending, self.turn = "", None, None
         self.plan: tuple[PlanItem, ...] = ()
         self.turns: list[TurnMark] = []
@@ -162,10 +171,21 @@ class Session:
         prompt = await asyncio.to_thread(self._system_prompt)
         return ContextManager(prompt, self._window_tokens(), self.router.get_tool_specs_for_llm())
 
-    def _head(self) -> dict[str, Any]:
-        """What the journal begins with."""
-        return {
+    def _new_ledger(self) -> Ledger:
+        """An empty ledger under the cap in force; the other conversations of this run have taken their part of it."""
+        elsewhere = sum(usd for session_id, usd in self._spent_usd.items() if session_id != self.session_id)
+        return Ledger(self.cap_usd, elsewhere)
+
+    def set_cap(self, cap_usd: float | None) -> None:
+        """Set, change or (None) take away the cap on what this run, and the session it goes on with, may cost."""
+        self.ledger.set_cap(cap_usd)
+        self.cap_usd = cap_usd
+
+    def _write_head(self, journal: Journal) -> None:
+        """Begin a new file."""
+        head = {
             "id": self.session_id,
+            "parent": self.parent_id,
             "user": self.surroundings.hf_user,
             "cwd": str(self.workspace),
             "version": __version__,
@@ -173,6 +193,9 @@ class Session:
             "effort": self.reasoning_effort,
             "headless": self.surroundings.headless,
         }
+        journal.append("start", head)
+        if self.title:
+            journal.append("title", {"title": self.title, "by": "person"})
 
     async def adopt(self, restored: RestoredSession, journal: Journal | None, session_id: str) -> None:
         """Become the restored session, writing on in `journal`; what that does not hold stays as it is."""
@@ -181,12 +204,17 @@ class Session:
         self.started = restored.started
         history = await self._new_history()
         history.restore(restored.messages)
-        self.record = Record(history, journal, self.disk, self._head, KnownFiles(restored.known_files))
+        self.record = Record(history, journal, self.disk, self._write_head, KnownFiles(restored.known_files))
+        self.parent_id = restored.session_id if session_id != restored.session_id else restored.parent
+        self.inbox = Inbox()
         self.title, self.plan = restored.title, restored.plan
         self.pending = self.turn = None
         self.turns, self.turn_count = list(restored.turns), restored.turn_count
         self.was_compacted = restored.messages != restored.transcript
         self._call_ids = {call.id for message in restored.messages for call in message.tool_calls}
+        self.ledger = self._new_ledger()
+        for charge in restored.charges if session_id == restored.session_id else ():
+            self.ledger.charge_earlier(charge.kind, charge.usd, charge.known)
         self.interruption.clear()
         self._learn_window()
 
@@ -216,20 +244,21 @@ class Session:
             "previous_message_count": len(self.history.items),
             "saved_path": str(self.record.saved_path) if self.record.saved_path else None,
         }
-        cap_usd = self.ledger.cap_usd
         await self._close_record()
         await self._begin()
-        self.ledger.set_cap(cap_usd)
         return old
 
     async def close(self) -> None:
         """Save and let go of everything held."""
         await self._close_record()
         self.disk.close()
+        self.copies_disk.close()
 
     async def _close_record(self) -> None:
         if self._window_task is not None:
             await end_tasks({self._window_task})
+        earlier_usd = self._spent_usd.get(self.session_id, 0.0)
+        self._spent_usd[self.session_id] = earlier_usd + self.ledger.spent_here_usd
         await self.record.close(self.turn_count)
         with contextlib.suppress(OSError):
             self.spill_dir.rmdir()  # nothing was spilled
@@ -242,9 +271,18 @@ class Session:
         return self.surroundings.workspace
 
     @property
+    def child_env(self) -> Mapping[str, str]:
+        """The person's environment without secrets, and a mark by which this session's processes are known again."""
+        return {**self.person_env, SESSION_VARIABLE: self.session_id}
+
+    @property
     def known_files(self) -> KnownFiles:
         """Files whose content the agent knows."""
         return self.record.known_files
+
+    def scrub(self, text: str) -> str:
+        """`text` without the secrets this program holds."""
+        return self.secrets.scrub(text)
 
     def keep_partial(self, tool_call_id: str, output: str) -> None:
         """Remember what a call that is being stopped has got so far; `take_partial` hands it over."""
@@ -281,9 +319,10 @@ class Session:
         event = Event(payload, self._seq)
         self.record.write_event(event)
         await self.event_queue.put(event)
-        if self.record.problem and not self._told_unsaved:
-            self._told_unsaved = True
-            await self.send_event(ToolLog("system", f"This session is not being saved: {self.record.problem}"))
+        if self.record.problem != self._told_problem:
+            self._told_problem = self.record.problem
+            if self._told_problem is not None:
+                await self.send_event(ToolLog("system", f"This session is not being saved: {self._told_problem}"))
         return event
 
     def with_unique_id(self, call: ToolCall) -> ToolCall:
@@ -320,6 +359,8 @@ class Session:
     def update_model(self, model_name: str) -> None:
         """Use another model from the next call on. Raises `UnknownModelError`."""
         resolve_route(model_name)
+        if model_name == self.model_name:
+            return
         self.model_name = model_name
         self.history.model_max_tokens = self._window_tokens()
         self.history.forget_usage()
@@ -333,10 +374,17 @@ class Session:
         """Write down the model and effort in use."""
         self.record.write("model", {"model": self.model_name, "effort": self.reasoning_effort})
 
-    def _window_tokens(self) -> int:
-        """What to go by until the window is known."""
+    def learn_limit(self, limit_tokens: int | None) -> None:
+        """The provider has refused a request as too long: believe it, whatever else is said of the model's window."""
+        self.history.learn_limit(limit_tokens)
+        self._refused_above[self.model_name] = self.history.model_max_tokens
+
+    def _window_tokens(self, found_tokens: int | None = None) -> int:
+        """The window to go by: the one that was found, or a guess until then, and no more than was ever refused."""
         is_local = resolve_route(self.model_name).provider.is_local
-        return self.config.context_window or (UNKNOWN_LOCAL_WINDOW_TOKENS if is_local else DEFAULT_WINDOW_TOKENS)
+        guess = self.config.context_window or (UNKNOWN_LOCAL_WINDOW_TOKENS if is_local else DEFAULT_WINDOW_TOKENS)
+        tokens = found_tokens or guess
+        return min(tokens, self._refused_above.get(self.model_name, tokens))
 
     def _learn_window(self) -> None:
         """Find out the model's window, beside everything else."""
@@ -353,7 +401,7 @@ class Session:
         )
         if model_name != self.model_name:
             return
-        self.history.model_max_tokens = window.tokens
+        self.history.model_max_tokens = self._window_tokens(window.tokens)
         if window.warning:
             await self._announced.wait()
             await self.send_event(ToolLog("system", window.warning))

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.budget.ledger import Reservation
+from agent.core.file_copies import keep_files
 from agent.core.guards import CallRecord
 from agent.core.session import Session
-from agent.core.tool_costs import Held, hold, settle, within_budget
+from agent.core.tool_costs import hold, settle, within_budget
 from agent.core.turn_state import PreparedCall
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolLog, ToolOutput, ToolStateChange
 from agent.protocol.messages import FunctionCall, ToolCall, tool_message, valid_text
@@ -41,7 +41,12 @@ def prepare(session: Session, call: ToolCall) -> PreparedCall:
     spec = session.router.find(call.function.name)
     assert spec is not None  # problem_with knows the name
     decision = session.policy.decide(spec, arguments)
-    estimate = spec.estimate_cost(arguments)
+    try:
+        estimate = spec.estimate_cost(arguments)
+    except Exception as error:  # the tool's own code; what may cost anything does not run
+        logger.exception("the cost of %s could not be estimated", spec.name)
+        problem = f"Not run: what it would cost could not be estimated ({type(error).__name__}: {error})."
+        return PreparedCall(call, arguments, decision, problem=ToolResult(problem, ok=False))
     if estimate is not None:
         decision = within_budget(session, decision, estimate)
     prepared = PreparedCall(call, arguments, decision, estimate=estimate)
@@ -92,17 +97,18 @@ async def run_batch(
     for prepared in calls:
         if prepared.decision is not None and prepared.decision.action == "deny":
             await session.send_event(_state(prepared, "rejected"))
+    batch = _Batch(asyncio.create_task(_before_running(session, calls)))
     started = time.monotonic()
-    ready = asyncio.create_task(_before_running(session, calls))
-    holds = [hold(session, prepared) for prepared in calls]
-    tasks = [asyncio.create_task(_run(session, *one, ready)) for one in zip(calls, holds, strict=True)]
-    finished = await session.interruption.finish_or_cancel([ready, *tasks])
+    tasks = [asyncio.create_task(_run(session, prepared, batch)) for prepared in calls]
+    finished = await session.interruption.finish_or_cancel([batch.ready, *tasks])
+    batch.is_open = False
     waited_s = time.monotonic() - started
     records = []
     for prepared, task in zip(calls, tasks, strict=True):
-        done = task.done() and not task.cancelled()
-        result, duration_s = task.result() if done else (_interrupted(session, prepared, ready), waited_s)
-        if not done:
+        if task.done() and not task.cancelled():
+            result, duration_s = task.result()
+        else:
+            result, duration_s = _interrupted(session, prepared, batch), waited_s
             await session.send_event(_state(prepared, "cancelled"))
             remember(session, prepared, result)
         await report(session, prepared, result, duration_s)
@@ -111,35 +117,47 @@ async def run_batch(
     return records if finished else None
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Calls that run side by side. They begin once all is `ready`; a result that comes when it is no longer open, from
+    a tool that would not be stopped, is too late: its call has another."""
+
+    ready: asyncio.Task[None]
+    is_open: bool = True
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything may have run."""
+        return self.ready.done() and not self.ready.cancelled()
+
+
 async def _before_running(session: Session, calls: Sequence[PreparedCall]) -> None:
     """Make what is about to happen survive the end of this program: which calls begin, and the files as they are."""
     runnable = [prepared for prepared in calls if prepared.problem is None]
     session.record.running([prepared.call for prepared in runnable])
     await session.record.sync()
     for prepared in runnable:
-        spec = session.router.find(prepared.call.function.name)
-        paths = spec.changes(prepared.arguments, session.workspace) if spec else ()
-        if paths != ():
-            await session.disk.run(session.checkpoints.before_change, paths)
+        try:
+            await keep_files(session, prepared)
+        except Exception:  # without a copy the call cannot be undone, but it can run
+            logger.exception("no copies before %s", prepared.call.function.name)
 
 
-async def _run(
-    session: Session, prepared: PreparedCall, held: Held, ready: asyncio.Task[None]
-) -> tuple[ToolResult, float]:
-    """The result of one call, in history by now, and its duration. It begins once all is `ready`.
-
-    Raises nothing but `CancelledError`.
-    """
-    await asyncio.shield(ready)
+async def _run(session: Session, prepared: PreparedCall, batch: _Batch) -> tuple[ToolResult, float]:
+    """The result of one call, in history by now, and its duration. Raises nothing but `CancelledError`."""
+    await asyncio.shield(batch.ready)
     started = time.monotonic()
-    result = prepared.problem or (held if isinstance(held, ToolResult) else None)
-    if result is None:
-        result = await _call(session, prepared, held if isinstance(held, Reservation) else None)
-    remember(session, prepared, result)  # a crash while others run must not make a finished call an unknown one
+    result = prepared.problem or await _call(session, prepared)
+    if batch.is_open:  # at once: a crash while others run must not make a finished call an unknown one
+        remember(session, prepared, result)
     return result, time.monotonic() - started
 
 
-async def _call(session: Session, prepared: PreparedCall, held: Reservation | None) -> ToolResult:
+async def _call(session: Session, prepared: PreparedCall) -> ToolResult:
+    """Run the call within the budget."""
+    held = hold(session, prepared)
+    if isinstance(held, ToolResult):
+        return held
     result: ToolResult | None = None
     try:
         result = await session.router.call_tool(
@@ -170,9 +188,9 @@ async def report(session: Session, prepared: PreparedCall, result: ToolResult, d
     await session.send_event(ToolOutput(call.function.name, call.id, output, result.ok, display, round(duration_s, 3)))
 
 
-def _interrupted(session: Session, prepared: PreparedCall, ready: asyncio.Task[None]) -> ToolResult:
+def _interrupted(session: Session, prepared: PreparedCall, batch: _Batch) -> ToolResult:
     """The result of a stopped call: what it had got, and that this is not all."""
-    if not ready.done() or ready.cancelled():
+    if not batch.has_begun:
         return ToolResult(NOT_BEGUN, ok=False)
     partial = session.take_partial(prepared.call.id)
     return ToolResult(f"{partial}\n[{INTERRUPTED}]" if partial else INTERRUPTED, ok=False)
@@ -247,7 +265,10 @@ async def settle_approvals(session: Session, answered: Answered) -> list[CallRec
         await session.send_event(_state(prepared, "running"))
     records = await run_batch(session, approved, announce=False) if approved else []
     for prepared, feedback in rejected:
-        await record(session, prepared, ToolResult(_rejection(feedback), ok=False))
+        result = ToolResult(_rejection(feedback), ok=False)
+        await record(session, prepared, result)
+        if records is not None:  # guards see them too: asking for the same again and again leads nowhere
+            records.append(_record(session, prepared, result))
     return records
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from agent.budget.ledger import BudgetExceeded, Reservation
+from agent.budget.ledger import BudgetExceeded, Ledger, Reservation
 from agent.budget.policy import approve_billable, reserve_billable
 from agent.core.approval_policy import ApprovalDecision
 from agent.core.model_calls import report_spending
@@ -13,7 +13,16 @@ from agent.core.turn_state import PreparedCall
 from agent.protocol.events import ToolCharge
 from agent.protocol.tools import CostEstimate, ToolResult
 
-Held = Reservation | ToolResult | None
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money held for a running call, in the ledger of the conversation that it belongs to."""
+
+    ledger: Ledger
+    reservation: Reservation
+
+
+Held = Hold | ToolResult | None
 
 
 def within_budget(session: Session, decision: ApprovalDecision, estimate: CostEstimate) -> ApprovalDecision:
@@ -48,20 +57,19 @@ def hold(session: Session, prepared: PreparedCall) -> Held:
     if prepared.estimate is None or prepared.problem is not None:
         return None
     try:
-        return reserve_billable(
-            session.ledger, prepared.call.function.name, prepared.estimate, reservation_id=prepared.call.id
-        )
-    except BudgetExceeded as error:
+        name, call_id = prepared.call.function.name, prepared.call.id
+        return Hold(session.ledger, reserve_billable(session.ledger, name, prepared.estimate, reservation_id=call_id))
+    except (BudgetExceeded, ValueError) as error:
         return ToolResult(f"Not run: {error}", ok=False)
 
 
-async def settle(session: Session, reservation: Reservation, result: ToolResult | None) -> None:
+async def settle(session: Session, held: Hold, result: ToolResult | None) -> None:
     """Charge what the call cost. A failed one that names no cost never happened; a stopped one may have cost it all."""
     if result is not None and not result.ok and result.cost_usd is None:
-        session.ledger.release(reservation)
+        held.ledger.release(held.reservation)
         return
     cost_usd = result.cost_usd if result is not None else None
-    settled = session.ledger.settle(reservation, cost_usd, measured_zero=cost_usd == 0)
-    tool, call_id = reservation.kind, reservation.id
+    settled = held.ledger.settle(held.reservation, cost_usd, measured_zero=cost_usd == 0)
+    tool, call_id = held.reservation.kind, held.reservation.id
     await session.send_event(ToolCharge(tool, call_id, cost_usd, settled.charged_usd, settled.known))
     await report_spending(session, settled.warning)

@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -102,8 +103,12 @@ class ToolRouter:
         result = _coerce(returned)
         if fits(result.output):
             return result
-        output = await asyncio.to_thread(cap_output, result.output, session.spill_dir, name)
-        return ToolResult(output, result.ok, result.display)
+        return replace(result, output=await asyncio.to_thread(_capped, result.output, session, name))
+
+
+def _capped(output: str, session: ToolSession, name: str) -> str:
+    """`output` short enough for the model. Scrubbed before: a file keeps all of it, and a cut can halve a secret."""
+    return cap_output(session.scrub(output), session.spill_dir, name)
 
 
 def _coerce(result: Any) -> ToolResult:

@@ -56,6 +56,7 @@ async def run_turn(session: Session, turn: TurnState) -> StepOutcome:
         turn.iteration += 1
         outcome = await take_step(session, turn, reply)
         if outcome.kind == "done" and session.inbox.has_steering and not turn.is_closing:
+            turn.text_so_far = ""
             continue  # the person has added something meanwhile: the answer was not the last word
         if outcome.kind != "continue":
             return outcome
@@ -120,7 +121,7 @@ async def call_model(session: Session, turn: TurnState) -> LLMResult:
                 raise
             recoveries += 1
             await notice(session, "The model says that the conversation is too long for it; shortening it.")
-            session.history.learn_limit(error.failure.limit_tokens)
+            session.learn_limit(error.failure.limit_tokens)
             await compact(session, target_tokens=session.history.usage_tokens // 2, forced=True)
 
 

@@ -113,6 +113,13 @@ class Assembler:
         """Whether nothing has come yet: neither text nor thinking nor calls."""
         return not (self._text or self._reasoning or self._thinking or self._calls)
 
+    @property
+    def everything(self) -> str:
+        """All that the model has produced so far: text, thinking, calls. It is paid for, finished or not."""
+        thinking = ("".join(thinking.pieces) for thinking in self._thinking)
+        calls = (call.name + "".join(call.arguments) for call in self._calls)
+        return "".join([*self._text, *self._reasoning, *thinking, *calls])
+
     def reset(self) -> None:
         """Forget everything, for another attempt."""
         self.__init__()  # type: ignore[misc]

@@ -304,7 +304,8 @@ class ResumeComplete:
 
     `restored_count` messages are back; `dropped_count` records could not be read. `unfinished` names tool calls that
     were running when the session ended: what became of them is unknown. `cwd` is where the session ran, if not here.
-    `prompts` has the beginning of what the person asked for in each turn.
+    `prompts` has the beginning of what the person asked for in each turn. `is_open_elsewhere`: another ml-intern is at
+    work on it, which is why this is a copy. `still_running` are processes that its commands have left.
     """
 
     event_type: ClassVar[str] = "resume_complete"
@@ -324,6 +325,8 @@ class ResumeComplete:
     unfinished: tuple[str, ...] = ()
     cwd: str | None = None
     reasoning_effort: str | None = None
+    is_open_elsewhere: bool = False
+    still_running: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,9 @@ class ToolSession(Protocol):
     def known_files(self) -> dict[Path, FileFingerprint]:
         """Files whose current content the agent has read or written in this session, by resolved path."""
 
+    def scrub(self, text: str) -> str:
+        """`text` without the secrets this program holds."""
+
     def keep_partial(self, tool_call_id: str, output: str) -> None:
         """For a tool that is being cancelled: what it has got so far, to become a part of the call's result."""
 

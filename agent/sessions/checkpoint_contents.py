@@ -10,12 +10,13 @@ import logging
 import os
 import posixpath
 import stat
+import threading
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from agent.sessions.checkpoint_states import ABSENT, Kind, State
-from agent.sessions.checkpoint_store import Blobs, write_private
+from agent.sessions.checkpoint_states import ABSENT, Kind, State, StoppedError
+from agent.sessions.checkpoint_store import Blobs, encoded, write_private
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,10 @@ _SETTLED_NS = 2_000_000_000
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 Digest = Callable[[str, os.stat_result], str]
-"""The SHA-256 of a regular file's content. Raises OSError, or NoCopyError where a copy was to be made."""
+"""The SHA-256 of a regular file's content. Raises OSError, StoppedError, or NoCopyError where a copy was to be made."""
+
+_PIECE_BYTES = 1 << 20
+"""So much is read between two looks at whether a person has stopped it."""
 
 
 class NoCopyError(Exception):
@@ -80,7 +84,7 @@ class StatusCache:
         self._path = path
         self._known: dict[str, list[int | str]] = {}
         self._loaded = False
-        self._changed = False
+        self._unsaved = 0
 
     def get(self, path: str, status: os.stat_result) -> str | None:
         """The hash of this file, if it was read and nothing has happened to it since."""
@@ -92,16 +96,16 @@ class StatusCache:
         """Remember a file read at this time, unless it was so young that its next change could go unnoticed."""
         if max(status.st_mtime_ns, status.st_ctime_ns) < read_ns - _SETTLED_NS:
             self._known[path] = [*_marks(status), sha256]
-            self._changed = True
+            self._unsaved += 1
 
     def save(self, paths: Collection[str]) -> None:
-        """Write what is known of these paths, and forget the others."""
-        if not self._changed:
+        """Write what is known of these paths, and forget the others; not yet if little of it is new."""
+        if self._unsaved * 8 <= len(self._known):
             return
         self._known = {path: known for path, known in self._known.items() if path in paths}
         try:
-            write_private(self._path, json.dumps(self._known, separators=(",", ":")).encode("ascii"))
-            self._changed = False
+            write_private(self._path, encoded(self._known))
+            self._unsaved = 0
         except OSError as error:
             logger.warning("cannot write %s: %s", self._path, error)
 
@@ -122,12 +126,11 @@ def _marks(status: os.stat_result) -> list[int | str]:
 class Contents:
     """Reads files: to know their hash, or to keep a copy as well."""
 
-    def __init__(self, blobs: Blobs, cache: StatusCache) -> None:
-        self._blobs = blobs
-        self._cache = cache
+    def __init__(self, blobs: Blobs, cache: StatusCache, stop: threading.Event) -> None:
+        self._blobs, self._cache, self._stop = blobs, cache, stop
 
     def digest(self, path: str, status: os.stat_result) -> str:
-        """The hash of a file. Raises OSError."""
+        """The hash of a file. Raises OSError, StoppedError."""
         return self._cache.get(path, status) or self._read(path)[0]
 
     def keeper(self, most_bytes: int) -> Digest:
@@ -161,20 +164,24 @@ class Contents:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):  # it was exchanged just now
                 raise OSError("not a regular file")
-            data = _content(descriptor, status.st_size)
+            data = self._content(descriptor, status.st_size)
             after = os.fstat(descriptor)
         finally:
             os.close(descriptor)
+        if self._stop.is_set():
+            raise StoppedError
         sha256 = hashlib.sha256(data).hexdigest()
         if _marks(status) == _marks(after) and len(data) == status.st_size:
             self._cache.put(path, status, sha256, read_ns)
         return sha256, data
 
-
-def _content(descriptor: int, size_bytes: int) -> bytes:
-    """No more than the file had when it was opened: a log may grow faster than it is read."""
-    pieces = []
-    while size_bytes > 0 and (piece := os.read(descriptor, size_bytes)):
-        pieces.append(piece)
-        size_bytes -= len(piece)
-    return b"".join(pieces)
+    def _content(self, descriptor: int, size_bytes: int) -> bytes:
+        """No more than the file had when it was opened: a log may grow faster than it is read."""
+        pieces = []
+        while size_bytes > 0 and not self._stop.is_set():
+            piece = os.read(descriptor, min(size_bytes, _PIECE_BYTES))
+            if not piece:
+                break
+            pieces.append(piece)
+            size_bytes -= len(piece)
+        return b"".join(pieces)

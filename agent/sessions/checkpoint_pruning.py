@@ -69,13 +69,14 @@ def _drop_oldest(store: Store, keep_bytes: int) -> None:
 def _newest_first(store: Store) -> list[tuple[Path, Record]]:
     paths = [path for path in store.sessions_dir.glob("*/*.json") if is_manifest(path)]
     paths.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    found = [(path, read_record(path)) for path in paths]
+    found = [(path, read_record(path, store.blobs())) for path in paths]
     return [(path, record) for path, record in found if record is not None]
 
 
 def _copies(record: Record) -> set[str]:
     states = [*record.before.values(), *(record.after or {}).values()]
-    return {state.content for state in states if state.kind == "file"}
+    contents = {state.content for state in states if state.kind == "file"}
+    return contents | {record.baseline} if record.baseline else contents
 
 
 def _sizes(store: Store) -> dict[str, int]:

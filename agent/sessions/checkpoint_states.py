@@ -17,6 +17,7 @@ Kind = Literal[
     "excess",
     "uncopied",
     "unreadable",
+    "credential",
     "special",
     "skipped",
     "unlisted",
@@ -43,6 +44,16 @@ class State(NamedTuple):
 
 ABSENT = State("absent")
 
+STOPPED = "it was stopped before all was looked at"
+
+
+class StoppedError(Exception):
+    """A person does not want to wait for this any longer. No OSError: it is no trouble with the one file."""
+
+    def __init__(self) -> None:
+        super().__init__(STOPPED)
+
+
 TEMPORARY_FILE = ".ml-intern-"
 """How the names of files begin that we, and the file tools, rename to what they replace."""
 
@@ -51,7 +62,9 @@ TEMPORARY_FILE = ".ml-intern-"
 class Limits:
     """What a checkpoint may take. `exact_file_bytes` is for files that a tool names, the rest for whole workspaces.
 
-    `files` counts everything walked over, directories too; `copied_bytes` what is newly copied for one turn.
+    `files` counts everything walked over, directories too; `copied_bytes` what is newly copied for one turn. Once a
+    person has stopped a turn, `stopped_s` is all the time to look for what it did. So many paths as `named_paths`, or
+    an eighth of all, stand in the manifest of a turn that goes on; of the others that says where they are listed.
     """
 
     file_bytes: int = 2 << 20
@@ -59,6 +72,8 @@ class Limits:
     files: int = 20_000
     copied_bytes: int = 128 << 20
     walk_s: float = 5.0
+    stopped_s: float = 1.0
+    named_paths: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +82,7 @@ class Record:
 
     While the turn goes on `after` is None and `before` has all that may change: with a `root`, everything below that
     directory. Once it has ended both have the same paths: those that changed and can be put back. `notes` say what is
-    not covered.
+    not covered; `baseline` is the SHA-256 of the survey that the manifest refers to, empty if it refers to none.
     """
 
     turn_id: str
@@ -75,6 +90,7 @@ class Record:
     after: Mapping[str, State] | None
     root: str = ""
     notes: tuple[str, ...] = ()
+    baseline: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
     <state>/checkpoints/blobs/ab/cdef…           contents, stored once whichever session they are from
                         sessions/ID/000001.json  what a turn changed; restored-000001.json: what a restore replaced
                         status/….json            what files of a workspace have been hashed (only a cache)
+                        status/….baseline        which copy lists what was in that workspace (see checkpoint_baseline)
                         lock                     shared by who writes, exclusive for who removes
 
 All files are private, and made under another name first: a process killed at any moment leaves a valid store.
@@ -16,19 +17,27 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from agent.sessions.checkpoint_states import Kind, Record, State
+from agent.sessions.checkpoint_states import Kind, Record, State, StoppedError
 
 TEMPORARY = ".tmp-"
 _KINDS = frozenset(get_args(Kind))
+_PATIENCE_S = 1.0
+_POLL_S = 0.02
 
 
 class DamagedError(OSError):
     """A copy is not what it was made of."""
+
+
+class BusyError(OSError):
+    """Another process has had the store for itself for too long."""
 
 
 class Blobs:
@@ -60,19 +69,29 @@ class Blobs:
         return data
 
 
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A survey as the difference to another, which is kept among the copies under `baseline`."""
+
+    baseline: str
+    changed: Mapping[str, State]
+    gone: tuple[str, ...]
+
+
 class Manifests:
     """The records of one session."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, blobs: Blobs) -> None:
         self.directory = directory
+        self._blobs = blobs
 
     def next_number(self) -> int:
         """One more than any turn or restore of this session has."""
         return max((int(path.stem.removeprefix("restored-")) for path in self._all()), default=0) + 1
 
-    def save(self, number: int, record: Record) -> None:
+    def save(self, number: int, record: Record, delta: Delta | None = None) -> None:
         """Write the record of a turn, in place of what there was under this number. Raises OSError."""
-        write_record(self.directory / f"{number:06}.json", record)
+        write_record(self.directory / f"{number:06}.json", record, delta)
 
     def save_restored(self, record: Record) -> None:
         """Write what a restore is about to replace. Raises OSError."""
@@ -82,11 +101,12 @@ class Manifests:
         """Drop the record of a turn. Raises OSError."""
         (self.directory / f"{number:06}.json").unlink(missing_ok=True)
 
-    def load(self) -> list[tuple[int, Record]]:
-        """The records of the turns, oldest first, without those that cannot be read. Raises OSError."""
+    def load(self) -> tuple[list[tuple[int, Record]], int]:
+        """The records of the turns, oldest first, and how many there are that cannot be read. Raises OSError."""
         turns = sorted(path for path in self._all() if path.stem.isdecimal())
-        found = [(int(path.stem), read_record(path)) for path in turns]
-        return [(number, record) for number, record in found if record is not None]
+        found = [(int(path.stem), read_record(path, self._blobs)) for path in turns]
+        readable = [(number, record) for number, record in found if record is not None]
+        return readable, len(found) - len(readable)
 
     def _all(self) -> list[Path]:
         try:
@@ -124,33 +144,55 @@ class Store:
         """The manifests of a session. Raises ValueError for an id that is no plain name."""
         if not session_id or session_id.startswith(".") or "/" in session_id or "\0" in session_id:
             raise ValueError(f"not a session id: {session_id!r}")
-        return Manifests(self.sessions_dir / session_id)
+        return Manifests(self.sessions_dir / session_id, self.blobs())
 
     def status_path(self, workspace: str) -> Path:
         """The file that remembers which files of a workspace have been hashed."""
         return self.directory / "status" / f"{hashlib.sha256(os.fsencode(workspace)).hexdigest()[:32]}.json"
 
+    def baseline_path(self, workspace: str) -> Path:
+        """The file that says which copy lists what was in a workspace."""
+        return self.status_path(workspace).with_suffix(".baseline")
+
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """While copies are made that no manifest names yet: nobody removes any. Raises OSError."""
-        with self._locked(fcntl.LOCK_SH):
+    def writing(self, stop: threading.Event) -> Iterator[None]:
+        """While copies are made that no manifest names yet, or are needed: nobody removes any.
+
+        Raises OSError: BusyError if somebody who does so takes longer than a second. StoppedError on `stop`.
+        """
+        with self._lock_file() as descriptor:
+            deadline = time.monotonic() + _PATIENCE_S
+            while not _is_shared(descriptor):
+                if time.monotonic() >= deadline:
+                    raise BusyError("another ml-intern is tidying the checkpoints up")
+                if stop.wait(_POLL_S):
+                    raise StoppedError
             yield
 
     @contextlib.contextmanager
     def removing(self) -> Iterator[None]:
         """Nobody else uses the store meanwhile. Raises BlockingIOError if somebody does, or another OSError."""
-        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with self._lock_file() as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
 
     @contextlib.contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
+    def _lock_file(self) -> Iterator[int]:
         make_private_dir(self.directory)
         descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, how)
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _is_shared(descriptor: int) -> bool:
+    """Take the lock together with others; False if somebody has it alone. Never waits."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -189,36 +231,56 @@ def is_manifest(path: Path) -> bool:
     return path.suffix == ".json" and path.stem.removeprefix("restored-").isdecimal()
 
 
-def write_record(path: Path, record: Record) -> None:
-    """Write a manifest. Raises OSError."""
-    data = {
+def write_record(path: Path, record: Record, delta: Delta | None = None) -> None:
+    """Write a manifest; with `delta`, which is what the record has of `before`, only that. Raises OSError."""
+    data: dict[str, Any] = {
         "v": 1,
         "turn": record.turn_id,
-        "before": record.before,
+        "before": delta.changed if delta else record.before,
         "after": record.after,
         "root": record.root,
         "notes": record.notes,
     }
-    write_private(path, json.dumps(data, separators=(",", ":")).encode("ascii"))
+    if delta:
+        data |= {"baseline": delta.baseline, "gone": delta.gone}
+    write_private(path, encoded(data))
 
 
-def read_record(path: Path) -> Record | None:
-    """A manifest, None if it is none. Raises OSError.
+def read_record(path: Path, blobs: Blobs) -> Record | None:
+    """A manifest, None if it is none, or if the copy is no good that lists the files. Raises OSError.
 
     Not through pydantic: its strings must be UTF-8, and names of files need not be.
     """
+    raw = path.read_bytes()
     try:
-        data = json.loads(path.read_bytes())
-        after = data["after"]
-        return Record(
-            turn_id=str(data["turn"]),
-            before=_states(data["before"]),
-            after=None if after is None else _states(after),
-            root=str(data["root"]),
-            notes=tuple(map(str, data["notes"])),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        data = json.loads(raw)
+        baseline = str(data.get("baseline", ""))
+        before = _listed(blobs, baseline, data["gone"]) if baseline else {}
+        before |= _states(data["before"])
+        after = None if data["after"] is None else _states(data["after"])
+        if after is not None and after.keys() != before.keys():
+            raise ValueError("paths without a state before or after")
+        notes = tuple(map(str, data["notes"]))
+        return Record(str(data["turn"]), before, after, str(data["root"]), notes, baseline)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+def read_states(blobs: Blobs, sha256: str) -> dict[str, State]:
+    """The survey that this copy is. Raises OSError, or ValueError, TypeError, AttributeError if it is none."""
+    return _states(json.loads(blobs.get(sha256)))
+
+
+def encoded(data: object) -> bytes:
+    """As JSON; names of files that are no text survive it."""
+    return json.dumps(data, separators=(",", ":")).encode("ascii")
+
+
+def _listed(blobs: Blobs, baseline: str, gone: list[str]) -> dict[str, State]:
+    states = read_states(blobs, baseline)
+    for path in gone:
+        states.pop(path, None)
+    return states
 
 
 def _states(raw: dict[str, Any]) -> dict[str, State]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent.sessions.checkpoint_states import TEMPORARY_FILE, Limits, State, named
+from agent.sessions.checkpoint_states import STOPPED, TEMPORARY_FILE, Limits, State, StoppedError, named
 
 _SKIPPED_NAMES = frozenset(
     {
@@ -30,20 +31,22 @@ class Listing:
 
     states: dict[str, State] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    is_stopped: bool = False
+    """By a person, who is waiting."""
 
 
-def list_tree(root: str, avoided: str, limits: Limits, look: Look) -> Listing:
-    """Everything below `root` and `root` itself, but for `avoided` and what can be made again.
+def list_tree(root: str, avoided: str, limits: Limits, look: Look, stop: threading.Event) -> Listing:
+    """Everything below `root` and `root` itself, but for `avoided` and what can be made again, until `stop` is set.
 
     `look` tells what a path is that is no directory; time spent there counts for the limit, too. Raises OSError if
     there is no `root`.
     """
-    return _Walk(avoided, limits, look, os.lstat(root).st_dev).run(root)
+    return _Walk(avoided, limits, look, stop, os.lstat(root).st_dev).run(root)
 
 
 class _Walk:
-    def __init__(self, avoided: str, limits: Limits, look: Look, device: int) -> None:
-        self._avoided, self._limits, self._look, self._device = avoided, limits, look, device
+    def __init__(self, avoided: str, limits: Limits, look: Look, stop: threading.Event, device: int) -> None:
+        self._avoided, self._limits, self._look, self._stop, self._device = avoided, limits, look, stop, device
         self._found = Listing()
         self._queue: deque[str] = deque()
         self._elsewhere: list[str] = []
@@ -62,6 +65,8 @@ class _Walk:
                 self._found.states.pop(directory)
             except OSError:
                 self._closed.append(directory)
+            except StoppedError:
+                self._found.is_stopped, cut = True, STOPPED
         self._found.notes += [cut] if cut else []
         if self._elsewhere:
             self._found.notes.append(f"directories on other file systems: {named(self._elsewhere, root)}")
@@ -70,7 +75,7 @@ class _Walk:
         return self._found
 
     def _list(self, directory: str) -> str | None:
-        """Look at all in a directory; returns which limit was reached, if one was. Raises OSError."""
+        """Look at all in a directory; returns which limit was reached, if one was. Raises OSError, StoppedError."""
         status = os.lstat(directory)
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -100,6 +105,8 @@ class _Walk:
             (self._queue if status.st_dev == self._device else self._elsewhere).append(path)
 
     def _limit(self) -> str | None:
+        if self._stop.is_set():
+            raise StoppedError
         if len(self._found.states) >= self._limits.files:
             return f"a workspace of more than {self._limits.files:,} files: only that many were looked at"
         if time.monotonic() >= self._deadline:

@@ -11,6 +11,7 @@ Trouble never fails a tool call: it is logged, and said where it matters, at the
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from agent.sessions.checkpoint_baseline import Baseline
 from agent.sessions.checkpoint_contents import Contents, StatusCache
 from agent.sessions.checkpoint_restore import Plan, carry_out, plan_restore
 from agent.sessions.checkpoint_states import (
@@ -25,6 +27,7 @@ from agent.sessions.checkpoint_states import (
     Record,
     RestoreReport,
     State,
+    StoppedError,
     TurnChanges,
     display_all,
     joined,
@@ -53,7 +56,10 @@ class _OpenTurn:
 
 
 class Checkpoints:
-    """The checkpoints of one session in one workspace. All methods but `begin_turn` block: call them in a thread."""
+    """The checkpoints of one session in one workspace.
+
+    All methods but `begin_turn` and `interrupt` block: call them in a thread. None raises for trouble with files.
+    """
 
     def __init__(self, state_dir: Path, session_id: str, workspace: Path, limits: Limits = _DEFAULT_LIMITS) -> None:
         """Touches no disk. Raises ValueError for a session id that is no plain name."""
@@ -62,6 +68,7 @@ class Checkpoints:
         self._blobs = self._store.blobs()
         self._manifests = self._store.manifests(session_id)
         self._lock = threading.Lock()
+        self._stop = threading.Event()
         self._turn: _OpenTurn | None = None
         self._unsaved: list[Record] = []
         """Turns whose manifest could not be written: a restore should at least say so."""
@@ -70,6 +77,14 @@ class Checkpoints:
         """A turn begins, named by the id of the person's message. Goes on with it if it is the one that is open."""
         if self._turn is None or self._turn.turn_id != turn_id:
             self._turn = _OpenTurn(turn_id)
+
+    def interrupt(self) -> None:
+        """Do not let a person wait, from any thread: what goes on ends at once, with what it has by then.
+
+        A turn that ends after this is looked at for a moment only, unless something else has begun in between. Files
+        that are being put back are, all of them.
+        """
+        self._stop.set()
 
     def before_change(self, paths: tuple[Path, ...] | None) -> None:
         """Record these files, or with None the whole workspace, unless this turn has done so before.
@@ -84,21 +99,24 @@ class Checkpoints:
             if turn is None:
                 logger.error("a tool call outside of a turn: its changes cannot be undone")
                 return
+            self._stop.clear()
             try:
-                with self._store.writing():
+                with self._store.writing(self._stop):
                     if self._add(turn, paths):
                         self._save(turn)
-            except OSError as error:
+            except (OSError, StoppedError) as error:
                 logger.warning("no checkpoint: %s", error)
                 turn.notes.append(f"no copies could be kept ({_cause(error)})")
 
     def end_turn(self) -> TurnChanges | None:
         """The turn is over, however it ended: tells what it changed, None if that is nothing and all was covered."""
         with self._lock:
+            within_s = self._limits.stopped_s if self._stop.is_set() else math.inf
+            self._stop.clear()
             turn, self._turn = self._turn, None
             if turn is None or not (turn.before or turn.notes):
                 return None
-            return self._finish(turn.number, turn.record())
+            return self._finish(turn.number, turn.record(), within_s)
 
     def adopt_unfinished(self) -> None:
         """Finish the turns of a process that was killed: what is there now is taken for what they left.
@@ -106,13 +124,15 @@ class Checkpoints:
         To be called when the session is resumed.
         """
         with self._lock:
+            self._stop.clear()
             try:
-                unfinished = [(number, record) for number, record in self._manifests.load() if record.after is None]
+                records, _ = self._manifests.load()
             except OSError as error:
                 logger.warning("the checkpoints cannot be read: %s", error)
                 return
-            for number, record in unfinished:
-                self._finish(number, record)
+            for number, record in records:
+                if record.after is None and not self._stop.is_set():
+                    self._finish(number, record)
 
     def inherit(self, session_id: str) -> None:
         """Take over the turns of the session that this one was forked from, to undo them here too.
@@ -121,23 +141,26 @@ class Checkpoints:
         """
         parent = self._store.manifests(session_id)
         with self._lock:
+            self._stop.clear()
             try:
-                with self._store.writing():
-                    for number, record in parent.load():
+                with self._store.writing(self._stop):
+                    records, _ = parent.load()
+                    for number, record in records:
                         if record.after is not None:
                             self._manifests.save(number, record)
-            except OSError as error:
+            except (OSError, StoppedError) as error:
                 logger.warning("the checkpoints of %s are not taken over: %s", session_id, error)
 
     def changes_since(self, turn_ids: Sequence[str]) -> RestoreReport:
         """What `restore` would do; nothing is changed."""
         with self._lock:
+            self._stop.clear()
             try:
-                records = self._records(turn_ids)
+                records, notes = self._records(turn_ids)
                 plan = plan_restore(records, self._survey.now)
-            except OSError as error:
+            except (OSError, StoppedError) as error:
                 return _nothing_restored(error)
-        return self._report(plan.target, plan.kept, _notes(records))
+        return self._report(plan.target, plan.kept, notes)
 
     def restore(self, turn_ids: Sequence[str]) -> RestoreReport:
         """Undo what these turns did to files; the order of the ids does not matter. If cut off, it can be done again.
@@ -146,18 +169,19 @@ class Checkpoints:
         nothing is changed.
         """
         with self._lock:
+            self._stop.clear()
             try:
-                with self._store.writing():
-                    records = self._records(turn_ids)
+                with self._store.writing(self._stop):
+                    records, notes = self._records(turn_ids)
                     plan = self._kept_safe(plan_restore(records, self._survey.now))
                     if plan.target:
                         self._manifests.save_restored(Record("", plan.now, plan.target))
-            except OSError as error:
+                    outcome = carry_out(plan, self._blobs)  # its copies must not be removed meanwhile
+            except (OSError, StoppedError) as error:
                 return _nothing_restored(error)
-            outcome = carry_out(plan, self._blobs)
         failures = [f"{named([path], self._workspace)}: {why}" for path, why in outcome.failed.items()]
         kept = dict.fromkeys([*plan.kept, *outcome.failed])
-        return self._report(outcome.restored, kept, [*_notes(records), *failures])
+        return self._report(outcome.restored, kept, [*notes, *failures])
 
     # --- within -----------------------------------------------------------------------------------------------------
 
@@ -168,17 +192,24 @@ class Checkpoints:
     @cached_property
     def _survey(self) -> Survey:
         cache = StatusCache(self._store.status_path(self._workspace))
-        contents = Contents(self._blobs, cache)
-        return Survey(self._workspace, os.path.realpath(self._state_dir), contents, cache, self._limits)
+        contents = Contents(self._blobs, cache, self._stop)
+        return Survey(self._workspace, os.path.realpath(self._state_dir), contents, cache, self._limits, self._stop)
+
+    @cached_property
+    def _baseline(self) -> Baseline:
+        return Baseline(self._blobs, self._store.baseline_path(self._workspace), self._limits.named_paths)
 
     def _add(self, turn: _OpenTurn, paths: tuple[Path, ...] | None) -> bool:
-        """Record what is not recorded yet; tells whether there was anything. Raises OSError."""
+        """Record what is not recorded yet; tells whether that is to be saved. Raises OSError, StoppedError."""
         if paths is None:
             if turn.root:
                 return False
             listing = self._survey.before()
-            turn.before = listing.states | turn.before  # what is known longer is the state before the turn
             turn.notes += listing.notes
+            for found_path, state in listing.states.items():
+                turn.before.setdefault(found_path, state)  # what is known longer is the state before the turn
+            if listing.is_stopped:  # nobody surveys it again, nor runs the call that this was for
+                return False
             turn.root = self._workspace
             return True
         found: dict[str, State] = {}
@@ -190,10 +221,11 @@ class Checkpoints:
     def _save(self, turn: _OpenTurn) -> None:
         if turn.number is None:
             turn.number = self._manifests.next_number()
-        self._manifests.save(turn.number, turn.record())
+        delta = self._baseline.delta(turn.before) if turn.root else None
+        self._manifests.save(turn.number, turn.record(), delta)
 
-    def _finish(self, number: int | None, record: Record) -> TurnChanges | None:
-        finished = self._survey.finished(record)
+    def _finish(self, number: int | None, record: Record, within_s: float = math.inf) -> TurnChanges | None:
+        finished = self._survey.finished(record, within_s)
         try:
             self._keep(number, finished)
         except OSError as error:
@@ -211,11 +243,18 @@ class Checkpoints:
         elif number is not None:
             self._manifests.remove(number)
 
-    def _records(self, turn_ids: Sequence[str]) -> list[Record]:
-        """The records of these turns, oldest first; what a turn that never ended left is what is there now."""
-        records = [*(record for _, record in self._manifests.load()), *self._unsaved]
-        chosen = [record for record in records if record.turn_id in turn_ids]
-        return [self._survey.finished(record) if record.after is None else record for record in chosen]
+    def _records(self, turn_ids: Sequence[str]) -> tuple[list[Record], list[str]]:
+        """The records of these turns, oldest first, and what they do not cover. Raises OSError.
+
+        What a turn that never ended left is what is there now.
+        """
+        saved, unreadable = self._manifests.load()
+        chosen = [record for record in [*(record for _, record in saved), *self._unsaved] if record.turn_id in turn_ids]
+        records = [self._survey.finished(record) if record.after is None else record for record in chosen]
+        notes = [note for record in records for note in record.notes]
+        if unreadable:
+            notes.append(f"checkpoints of this session that cannot be read: {unreadable:,}")
+        return records, notes
 
     def _kept_safe(self, plan: Plan) -> Plan:
         """The plan without files that changed just now, or of which no copy can be kept; of the others there is one."""
@@ -235,14 +274,10 @@ def _located(path: Path) -> str:
     return str(Path(os.path.realpath(path.parent), path.name))
 
 
-def _notes(records: Sequence[Record]) -> list[str]:
-    return [note for record in records for note in record.notes]
-
-
-def _nothing_restored(error: OSError) -> RestoreReport:
+def _nothing_restored(error: OSError | StoppedError) -> RestoreReport:
     logger.warning("no file is restored: %s", error)
     return RestoreReport((), (), f"no file was restored ({_cause(error)})")
 
 
-def _cause(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _cause(error: OSError | StoppedError) -> str:
+    return ((isinstance(error, OSError) and error.strerror) or str(error)).lower()

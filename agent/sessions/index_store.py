@@ -191,14 +191,20 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA secure_delete = ON")  # what the person has removed is not to be found in free pages
-    if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA:
+    if _schema(connection) == SCHEMA:
         return
     with connection:
         connection.execute("BEGIN IMMEDIATE")
+        if _schema(connection) == SCHEMA:  # another process was faster; its rows must not be dropped
+            return
         connection.execute("DROP TABLE IF EXISTS sessions")
         for statement in _CREATE:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _schema(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _journals(directory: Path, below: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -11,6 +11,7 @@ import json
 import logging
 import mmap
 import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -29,6 +30,7 @@ from agent.protocol.events import (
     TurnComplete,
 )
 from agent.protocol.messages import Message, ToolCall, utc_now
+from agent.protocol.private_files import make_private_dir
 from agent.protocol.tools import FileFingerprint
 from agent.sessions import lock
 from agent.sessions.errors import JournalBusyError, JournalError
@@ -37,6 +39,9 @@ from agent.sessions.records import VERSION, dump_message, parse_record
 from agent.sessions.redact import LiveSecrets
 
 logger = logging.getLogger(__name__)
+
+MAX_UNWRITTEN_BYTES: Final = 64 << 20
+"""How much is kept in memory of what the disk refuses; the record that crosses the line is kept as well."""
 
 _NOT_KEPT: Final = (AssistantChunk, BudgetStatus)
 
@@ -57,8 +62,11 @@ def journal_path(state_dir: Path, session_id: str, started: datetime) -> Path:
 class Journal:
     """Writes one session's file. Failures to write are logged once and never end the session.
 
-    What a full disk refuses is kept in memory and written as soon as there is room again, from the very byte where the
-    file stops: the file never holds half a record before a whole one.
+    What the disk refuses is kept in memory and written as soon as it can be, from the very byte where the file stops:
+    the file never holds half a record before a whole one. Room is looked for with each record, a file that could not
+    be made is tried again at each `sync`. What is too much to keep is lost, and a `gap` tells so where it would stand.
+
+    Records come from one thread; `sync` and `close` may be called in another.
     """
 
     def __init__(self, path: Path, secrets: LiveSecrets, *, fd: int | None = None, seq: int = 0) -> None:
@@ -71,8 +79,13 @@ class Journal:
         self._fd = fd
         self._seq = seq
         self._unwritten = bytearray()
+        self._lost_records = 0
+        self._is_new = fd is None
         self._closed = False
         self._disk = threading.Lock()
+        """Held while the file is opened, synced or closed."""
+        self._writing = threading.Lock()
+        """Held for moments only, never while the disk syncs: the event loop waits for it."""
 
     @classmethod
     def create(cls, path: Path, secrets: LiveSecrets) -> Journal:
@@ -105,16 +118,21 @@ class Journal:
 
     def append(self, kind: str, data: Mapping[str, Any]) -> None:
         """Write one record: O(size of `data`), microseconds; durable after the next `sync`. Never raises."""
-        if self._closed or (self.problem is not None and self._fd is None):
+        if self._closed:
             return
         if kind in {"start", "resume"}:
             data = {**data, "pid": os.getpid()}
-        self._seq += 1
-        stamp = utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        record = {"v": VERSION, "seq": self._seq, "ts": stamp, "kind": kind, "data": self._secrets.scrub_data(data)}
-        line = json.dumps(record, separators=(",", ":"), default=str) + "\n"
-        self._unwritten += line.encode("ascii")
-        self._write()
+        data = self._secrets.scrub_data(data)
+        if self._fd is None and self.problem is None:
+            self._open()
+        with self._writing:
+            if self._is_overfull:
+                self._write()
+            if self._is_overfull:
+                self._lose_record()
+            else:
+                self._keep(kind, data)
+                self._write()
 
     def append_message(self, message: Message) -> None:
         """Write a message of the history. Results are put in their place by their call when the file is read."""
@@ -163,40 +181,78 @@ class Journal:
     def sync(self) -> None:
         """Make everything appended so far durable. Blocks for the disk: call it in a thread."""
         with self._disk:
+            if self._closed:
+                return
+            if self._fd is None and self.problem is not None:
+                self._open()
             if self._fd is None:
                 return
+            with self._writing:
+                self._write()
             try:
                 os.fsync(self._fd)
+                if self._is_new:
+                    self._is_new = False
+                    _sync_directory(self.path.parent)
             except OSError as error:
                 logger.warning("the session journal could not be synced: %s", error)
 
     def close(self) -> None:
         """Write what is left, sync, and let another process write. Blocks for the disk."""
-        if self._unwritten and self._fd is not None:
-            self._write()
         self.sync()
-        with self._disk:
+        with self._disk, self._writing:
             self._closed = True
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None
 
-    def _write(self) -> None:
+    def _open(self) -> None:
         try:
-            if self._fd is None:
-                self._fd = _create(self.path)
-            while self._unwritten:
+            self._fd = _create(self.path)
+        except OSError as error:
+            self._complain(error)
+
+    @property
+    def _is_overfull(self) -> bool:
+        return len(self._unwritten) >= MAX_UNWRITTEN_BYTES
+
+    def _keep(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Add a record to what is to be written."""
+        self._seq += 1
+        stamp = utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        record = {"v": VERSION, "seq": self._seq, "ts": stamp, "kind": kind, "data": data}
+        self._unwritten += (json.dumps(record, separators=(",", ":"), default=str) + "\n").encode("ascii")
+
+    def _write(self) -> None:
+        """Write what waits, as far as that goes; where records were lost, a gap as soon as there is room for it."""
+        if self._fd is None:
+            return
+        try:
+            while self._unwritten or self._lost_records:
+                if self._lost_records and not self._is_overfull:
+                    self._keep("gap", {"records": self._lost_records})
+                    self._lost_records = 0
                 count = os.write(self._fd, self._unwritten)
                 self.bytes_written += count
                 del self._unwritten[:count]
         except OSError as error:
-            if self.problem is None:
-                self.problem = f"{self.path} cannot be written ({error.strerror or error})"
-                logger.error("the session is not being saved: %s", self.problem)
+            self._complain(error)
         else:
             if self.problem is not None:
                 self.problem = None
                 logger.warning("the session is being saved again")
+
+    def _complain(self, error: OSError) -> None:
+        if self.problem is None:
+            self.problem = f"{self.path} cannot be written ({error.strerror or error})"
+            logger.error("the session is not being saved: %s", self.problem)
+
+    def _lose_record(self) -> None:
+        if not self._lost_records:
+            limit = f"{MAX_UNWRITTEN_BYTES >> 20} MiB"
+            self.problem = f"{self.path} cannot be written, and more than {limit} wait for it: records are being lost"
+            logger.error("the session is not being saved: %s", self.problem)
+        self._lost_records += 1
 
 
 def _create(path: Path) -> int:
@@ -207,11 +263,15 @@ def _create(path: Path) -> int:
     return fd
 
 
-def make_private_dir(path: Path) -> None:
-    """Make `path` and the directories above it that are missing, for the person's eyes only."""
-    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
-    for directory in reversed(missing):
-        directory.mkdir(mode=0o700, exist_ok=True)
+def _sync_directory(path: Path) -> None:
+    """Make the names in `path` durable, where the system can."""
+    if sys.platform == "win32":  # which opens no directories
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _cut_torn_line(fd: int) -> int:

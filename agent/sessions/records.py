@@ -12,6 +12,7 @@
 | `checkpoint` | of agent/sessions/checkpoints.py |
 | `running` | calls: [{id, name}] |
 | `resume` | cwd, version, pid |
+| `gap` | records: how many are missing here, because the disk refused them for too long |
 | `end` | turns |
 """
 

@@ -6,6 +6,7 @@ damage code.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -37,14 +38,20 @@ class LiveSecrets:
         """Collects values of secret-looking variables of `environ` and of `extra` (name to value)."""
         found = {value: name for name, value in environ.items() if is_secret_name(name)}
         found |= {value: name for name, value in (extra or {}).items() if value}
-        self._names = {value: name for value, name in found.items() if len(value) >= SHORTEST_SECRET}
+        self._names: dict[str, str] = {}
+        for value, name in found.items():
+            self._learn(name, value)
         self._pattern = self._compiled()
 
     def add(self, name: str, value: str | None) -> None:
         """One more secret, learned later."""
-        if value and len(value) >= SHORTEST_SECRET:
-            self._names[value] = name
+        if value:
+            self._learn(name, value)
             self._pattern = self._compiled()
+
+    def _learn(self, name: str, value: str) -> None:
+        if len(value) >= SHORTEST_SECRET:
+            self._names |= dict.fromkeys(_spellings(value), name)
 
     def _compiled(self) -> re.Pattern[str] | None:
         longest_first = sorted(self._names, key=len, reverse=True)
@@ -67,3 +74,8 @@ class LiveSecrets:
         if isinstance(value, (list, tuple)):
             return [self.scrub_data(item) for item in value]
         return value
+
+
+def _spellings(value: str) -> set[str]:
+    """`value` as it is, and as it reads inside of JSON text: a key file in the arguments of a call has no line ends."""
+    return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}

@@ -29,11 +29,11 @@ class TurnMark:
 class RestoredSession:
     """All that a session needs to go on.
 
-    `messages` is what the model was shown last, without the system prompt, and without results for the calls in
-    `unfinished` (they had begun: what became of them is unknown) and in `never_began`; both in call order.
-    `transcript` is everything said, as it was said: not compacted, and without what was taken back. `charges`
-    is what was spent by kind, `dropped` the number of records that could not be read; `ended`: it was closed in an
-    orderly way.
+    `title` is what it was given, empty if nothing; `preview` how its first prompt begins. `messages` is what the model
+    was shown last, without the system prompt; the calls in it that have no result had not begun, but for those in
+    `unfinished` (in call order): what became of them is unknown. `transcript` is everything said, as it was said: not
+    compacted, and without what was taken back. `charges` is what was spent by kind, `dropped` the number of records
+    that could not be read, or not be written in their time; `ended`: it was closed in an orderly way.
     """
 
     session_id: str
@@ -43,6 +43,7 @@ class RestoredSession:
     model_name: str
     reasoning_effort: str | None
     title: str
+    preview: str
     messages: tuple[Message, ...]
     transcript: tuple[Message, ...]
     turns: tuple[TurnMark, ...]
@@ -51,7 +52,6 @@ class RestoredSession:
     known_files: Mapping[Path, FileFingerprint]
     charges: tuple[Charge, ...]
     unfinished: tuple[ToolCall, ...]
-    never_began: tuple[ToolCall, ...]
     checkpoints: tuple[dict[str, Any], ...]
     had_redacted_content: bool
     dropped: int
@@ -69,8 +69,6 @@ def restore(path: Path) -> RestoredSession:
     records = read_records(path)
     for record in records:
         replay.add(record)
-    if not replay.last_seq:
-        raise JournalError(f"{path} holds no session; ml-intern sessions list shows those that can be opened")
     return replay.result(path, records.dropped)
 
 
@@ -102,7 +100,7 @@ class _Replay:
         self._charges: dict[tuple[str, bool], float] = {}
         self._begun: set[str] = set()
         self._checkpoints: list[dict[str, Any]] = []
-        self._malformed = 0
+        self._missing = 0
 
     def add(self, record: Record) -> None:
         """Play back one record; one that makes no sense is counted and changes nothing."""
@@ -114,12 +112,13 @@ class _Replay:
         try:
             handler(self, record.data)
         except (KeyError, TypeError, ValueError, AttributeError):
-            self._malformed += 1
+            self._missing += 1
 
     def result(self, path: Path, dropped: int) -> RestoredSession:
-        """The session as it stands."""
+        """The session as it stands. Raises `JournalError` if there is none."""
         summary = self._summary
-        open_calls = tuple(_calls_without_result(self.messages))
+        if not summary.started:
+            raise JournalError(f"{path} holds no session; ml-intern sessions list shows those that can be opened")
         return RestoredSession(
             session_id=summary.id or path.stem,
             parent=summary.parent,
@@ -127,7 +126,8 @@ class _Replay:
             cwd=summary.cwd or None,
             model_name=summary.model,
             reasoning_effort=summary.effort,
-            title=summary.title,
+            title=summary.given_title,
+            preview=summary.preview,
             messages=tuple(self.messages),
             transcript=tuple(self._transcript),
             turns=tuple(self._turns),
@@ -135,11 +135,10 @@ class _Replay:
             plan=self._plan,
             known_files=self._files,
             charges=tuple(Charge(kind, usd, known) for (kind, known), usd in self._charges.items()),
-            unfinished=tuple(call for call in open_calls if call.id in self._begun),
-            never_began=tuple(call for call in open_calls if call.id not in self._begun),
+            unfinished=tuple(call for call in _calls_without_result(self.messages) if call.id in self._begun),
             checkpoints=tuple(self._checkpoints),
             had_redacted_content=any(map(_is_redacted, self.messages)),
-            dropped=dropped + self._malformed,
+            dropped=dropped + self._missing,
             last_seq=self.last_seq,
             ended=summary.ended,
         )
@@ -193,6 +192,9 @@ class _Replay:
     def _add_checkpoint(self, data: dict[str, Any]) -> None:
         self._checkpoints.append(data)
 
+    def _add_gap(self, data: dict[str, Any]) -> None:
+        self._missing += data["records"]
+
     def _add_event(self, data: dict[str, Any]) -> None:
         event_type, details = data["event_type"], data["data"]
         if event_type == "plan_update":
@@ -208,6 +210,7 @@ class _Replay:
         "running": _add_running,
         "checkpoint": _add_checkpoint,
         "event": _add_event,
+        "gap": _add_gap,
     }
 
 

@@ -66,9 +66,14 @@ class Summary:
     prompts: list[str] = field(default_factory=list)
 
     @property
+    def given_title(self) -> str:
+        """What the person calls it, else what it was called automatically, else nothing."""
+        return self.title_by_person or self.title_auto
+
+    @property
     def title(self) -> str:
-        """What the person calls it, else what it was called automatically, else how its first prompt begins."""
-        return self.title_by_person or self.title_auto or self.preview
+        """What to call it in a list: the title it was given, else how its first prompt begins."""
+        return self.given_title or self.preview
 
     def add_all(self, records: Iterable[Record]) -> None:
         """Take in `records`."""

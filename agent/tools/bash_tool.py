@@ -11,11 +11,12 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.protocol.private_files import make_private_dir
 from agent.protocol.tools import ApprovalContext, ApprovalRule, ToolResult, ToolSession, ToolSpec
 from agent.tools.arguments import ArgumentError, int_argument, text_argument
 from agent.tools.files import describe_os_error
@@ -25,8 +26,8 @@ from agent.tools.output import (
     TAIL_CHARS,
     create_spill_file,
     excerpt,
-    make_private_dir,
     prune_spills,
+    scrub_file,
     terminal_text,
 )
 from agent.tools.process_session import CANCEL_GRACE_S, Ending, end_all, holds_file, run_in_session, session_members
@@ -140,13 +141,16 @@ class _Bash:
             ending = await _run(request, session.child_env, descriptor, limit)
             if isinstance(ending, str):
                 return ToolResult(ending, ok=False)
-            report = await _reported(ending, descriptor, path)
+            report = await _reported(ending, descriptor, path, session.scrub)
             is_full = _is_full(descriptor)
-            keep = report.needs_file
+            keep = report.keeps_file
         except asyncio.CancelledError:
-            text, keep = _render(descriptor, path)
-            if text != _NO_OUTPUT:
-                session.keep_partial(tool_call_id, text)
+            printed = _printed(descriptor, session.scrub)
+            if keep := printed.is_cut:
+                # Not waited for: it may take seconds, and the person wants it stopped now.
+                asyncio.get_running_loop().run_in_executor(None, _scrubbed, path, session.scrub)
+            if printed.text != _NO_OUTPUT:
+                session.keep_partial(tool_call_id, printed.shown(path))
             raise
         finally:
             os.close(descriptor)
@@ -247,45 +251,74 @@ def _shell() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class _Printed:
+    """What a command printed, without secrets: all of it in `text`, or of too much the beginning, with the `tail` and
+    the size of the whole in `total`."""
+
+    text: str
+    tail: str = ""
+    total: str = ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file has more."""
+        return bool(self.total)
+
+    def shown(self, kept: Path | None, trouble: str = "") -> str:
+        """For the model; `kept` and `trouble` as in `excerpt`."""
+        return excerpt(self.text, self.tail, total=self.total, kept=kept, trouble=trouble) if self.total else self.text
+
+
+@dataclass(frozen=True, slots=True)
 class _Report:
     text: str
-    needs_file: bool
+    keeps_file: bool
     has_writers: bool
 
 
-async def _reported(ending: Ending, descriptor: int, path: Path) -> _Report:
+async def _reported(ending: Ending, descriptor: int, path: Path, scrub: Callable[[str], str]) -> _Report:
     """What the command printed. If cancelled now, after the shell's end, its background children are ended too."""
     try:
-        return await asyncio.to_thread(_report, ending, descriptor, path)
+        return await asyncio.to_thread(_report, ending, descriptor, path, scrub)
     except asyncio.CancelledError:
         await end_all(ending.session_id, CANCEL_GRACE_S)
         raise
 
 
-def _report(ending: Ending, descriptor: int, path: Path) -> _Report:
-    text, needs_file = _render(descriptor, path)
-    has_writers = ending.kind == "exited" and _background_writers(ending, descriptor)
-    if has_writers:
-        text += f"\n[Background processes go on; what they print is added to {path}]"
-    return _Report(text, needs_file or has_writers, has_writers)
+def _report(ending: Ending, descriptor: int, path: Path, scrub: Callable[[str], str]) -> _Report:
+    printed = _printed(descriptor, scrub)
+    if ending.kind == "exited" and _background_writers(ending, descriptor):
+        text = f"{printed.shown(path)}\n[Background processes go on; what they print is added to {path}]"
+        return _Report(text, keeps_file=True, has_writers=True)  # their file cannot be replaced under their hands
+    trouble = _scrubbed(path, scrub) if printed.is_cut else ""
+    text = printed.shown(None if trouble else path, trouble)
+    return _Report(text, keeps_file=printed.is_cut and not trouble, has_writers=False)
 
 
-def _render(descriptor: int, path: Path) -> tuple[str, bool]:
-    """The output for the model, and whether it is only a part of what the file has. Blocking."""
+def _scrubbed(path: Path, scrub: Callable[[str], str]) -> str:
+    """Rid a kept file of secrets. Blocking. Returns why that failed, so that the file is gone; else nothing."""
+    try:
+        scrub_file(path, scrub)
+    except OSError as error:
+        logger.warning("cannot keep %s: %s", path, error)
+        return error.strerror or str(error)
+    return ""
+
+
+def _printed(descriptor: int, scrub: Callable[[str], str]) -> _Printed:
+    """What is in the output file. Scrubbed before it is cut, which could halve a secret. Blocking."""
     size = os.fstat(descriptor).st_size
     if size <= WHOLE_BYTES:
-        text = terminal_text(_decoded(descriptor, 0, size)).rstrip("\n")
+        text = scrub(terminal_text(_decoded(descriptor, 0, size))).rstrip("\n")
         if len(text) <= MAX_OUTPUT_CHARS:
-            return text if text.strip() else _NO_OUTPUT, False
-        head, tail, total = text[:HEAD_CHARS], text[-TAIL_CHARS:], f"{len(text):,} characters"
-    else:
-        head = terminal_text(_decoded(descriptor, 0, HEAD_BYTES))[:HEAD_CHARS]
-        end = _decoded(descriptor, size - TAIL_BYTES, TAIL_BYTES)
-        # Start at a line: the cut may have hit the middle of a character or an escape sequence.
-        line = end.find("\n", 0, TAIL_BYTES // 2)
-        tail = terminal_text(end[line + 1 :]).rstrip("\n")[-TAIL_CHARS:]
-        total = f"{size:,} bytes"
-    return excerpt(head, tail, total=total, kept=path), True
+            return _Printed(text if text.strip() else _NO_OUTPUT)
+        return _Printed(text[:HEAD_CHARS], text[-TAIL_CHARS:], f"{len(text):,} characters")
+    head = scrub(terminal_text(_decoded(descriptor, 0, HEAD_BYTES)))
+    end = _decoded(descriptor, size - TAIL_BYTES, TAIL_BYTES)
+    # Start at a line: the cut may have hit the middle of a character or an escape sequence.
+    line = end.find("\n", 0, TAIL_BYTES // 2)
+    tail = scrub(terminal_text(end[line + 1 :])).rstrip("\n")
+    return _Printed(head[:HEAD_CHARS], tail[-TAIL_CHARS:], f"{size:,} bytes")
 
 
 def _decoded(descriptor: int, start: int, size: int) -> str:

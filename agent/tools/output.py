@@ -9,7 +9,11 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
+
+from agent.protocol.private_files import make_private_dir
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +25,10 @@ NOTE_ALLOWANCE_CHARS = 2_000
 
 MAX_SPILL_DIR_BYTES = 4 << 30
 """When the kept files of a session exceed this, the oldest are removed."""
+
+
+_PIECE_CHARS = 1 << 20
+_LONGEST_SECRET_CHARS = 64 << 10
 
 
 # --- cutting ---------------------------------------------------------------------------------------------------------
@@ -69,14 +77,6 @@ def excerpt(head: str, tail: str, *, total: str, kept: Path | None, trouble: str
 # --- keeping ---------------------------------------------------------------------------------------------------------
 
 
-def make_private_dir(path: Path) -> None:
-    """Make `path` and its parents; only the owner may enter. Raises OSError."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if stat.S_IMODE(path.stat().st_mode) != 0o700:
-        with contextlib.suppress(PermissionError):
-            path.chmod(0o700)
-
-
 def create_spill_file(spill_dir: Path, name: str) -> tuple[int, Path]:
     """A new empty file, mode 0600, open for reading and appending. Returns (descriptor, path). Raises OSError.
 
@@ -104,6 +104,41 @@ def spill_text(text: str, spill_dir: Path, name: str) -> Path:
         path.unlink(missing_ok=True)
         raise
     return path
+
+
+def scrub_file(path: Path, scrub: Callable[[str], str]) -> None:
+    """Replace the kept file by what `scrub` makes of its text; the file is left alone if that changes nothing.
+
+    Blocking, with a few MiB of memory whatever the size. Raises OSError; then the file is gone, for what it holds was
+    not to stay.
+    """
+    clean: Path | None = None
+    try:
+        # "surrogateescape": what is no UTF-8 comes out as it went in.
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            if not any(is_changed for _, is_changed in _scrubbed_pieces(file, scrub)):
+                return
+            file.seek(0)
+            descriptor, clean = create_spill_file(path.parent, path.stem)
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as target:
+                target.writelines(piece for piece, _ in _scrubbed_pieces(file, scrub))
+        clean.replace(path)
+    except OSError:
+        for leftover in (clean, path):
+            if leftover is not None:
+                leftover.unlink(missing_ok=True)
+        raise
+
+
+def _scrubbed_pieces(file: TextIO, scrub: Callable[[str], str]) -> Iterator[tuple[str, bool]]:
+    """The scrubbed text of `file`, each piece with whether anything had to be replaced about there."""
+    rest = ""
+    while piece := file.read(_PIECE_CHARS):
+        text = rest + piece
+        scrubbed = scrub(text)
+        yield scrubbed[:-_LONGEST_SECRET_CHARS], scrubbed != text
+        rest = scrubbed[-_LONGEST_SECRET_CHARS:]  # may end with the beginning of a secret
+    yield rest, False
 
 
 def prune_spills(spill_dir: Path, keep_bytes: int = MAX_SPILL_DIR_BYTES) -> None:

@@ -161,6 +161,20 @@ def session_members(session_id: int) -> list[int]:
     return [pid for pid in pids if _session_of_living(pid) == session_id]
 
 
+def marked_processes(marker: str) -> list[tuple[int, str]]:
+    """Id and command line of the living processes whose environment has `marker` (`NAME=value`). Blocking.
+
+    Empty where /proc is missing. A process that has overwritten its environment is not found.
+    """
+    wanted, found = marker.encode(), []
+    for pid in _all_process_ids():
+        with contextlib.suppress(OSError):  # another user's, or gone
+            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") and _session_of_living(pid) is not None:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                found.append((pid, b" ".join(words).decode("utf-8", "replace").strip()))
+    return found
+
+
 def holds_file(pid: int, file: os.stat_result) -> bool:
     """Whether the stdout or stderr of `pid` is `file`; True where that cannot be told for want of /proc."""
     if not Path("/proc/self/fd").exists():

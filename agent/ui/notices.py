@@ -83,9 +83,12 @@ def _resumed(payload: ResumeComplete) -> list[str]:
     name = f" “{_one_line(payload.title)}”" if payload.title else f" {_one_line(payload.path)}"
     cost = f"{format_usd(payload.cost_usd)}{'' if payload.cost_known else ' and calls of unknown price'} so far"
     lines = [f"{how}{name}: {count}, model {_one_line(payload.model_name)}, {cost}."]
+    if payload.is_open_elsewhere:
+        lines.append("Another ml-intern is at work on that session: this is a copy of it, and costs count from here.")
     if payload.unfinished:
         calls = ", ".join(clip(call, 40) for call in payload.unfinished[:_NAMED_FILES])
         lines.append(f"Running when it ended, with an unknown outcome: {calls}.")
+    lines += [f"Still running from before: {clip(process, 160)}" for process in payload.still_running[:_NAMED_FILES]]
     if payload.cwd:
         lines.append(f"It ran in {_one_line(payload.cwd)}; tools now work in the current directory.")
     if payload.dropped_count:

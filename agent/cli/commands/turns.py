@@ -22,7 +22,7 @@ async def undo(app: App, argument: str) -> None:
     if (what := _WHAT.get(argument.lower())) is None:
         app.complain("Say /undo, /undo chat or /undo files.")
         return
-    await _take_back(app, 1, what)
+    await app.operate(OpType.UNDO, {"turns": 1, "what": what})
 
 
 @command("rewind", "[n] [chat|files]")
@@ -57,6 +57,7 @@ def _list_turns(app: App) -> None:
 
 
 async def _take_back(app: App, turns: int, what: str) -> None:
+    """Undo so many turns; what the person had asked for in the first of them can then be put differently."""
     end = await app.operate(OpType.UNDO, {"turns": turns, "what": what})
     if isinstance(end, UndoComplete) and end.removed_messages and end.prompt:
         app.draft(end.prompt)

@@ -188,7 +188,7 @@ def test_totals_by_kind_dearest_first() -> None:
     spend(ledger, 0.5)
     spend(ledger, None, worst_usd=0.25)
     spend(ledger, 3.0, kind="job")
-    ledger.charge("sandbox", 0.75, known=True)
+    ledger.charge_earlier("sandbox", 0.75, known=True)
     assert ledger.totals() == (
         KindTotal("job", 1, 3.0, 0, 0.0),
         KindTotal("main", 2, 0.75, 1, 0.25),
@@ -198,8 +198,8 @@ def test_totals_by_kind_dearest_first() -> None:
 
 def test_a_resumed_session_goes_on_from_what_was_charged() -> None:
     ledger = Ledger(10.0)
-    ledger.charge("main", 7.0, known=True)
-    ledger.charge("main", 1.0, known=False)
+    ledger.charge_earlier("main", 7.0, known=True)
+    ledger.charge_earlier("main", 1.0, known=False)
     assert (ledger.spent_usd, ledger.unknown_usd, ledger.remaining_usd) == (8.0, 1.0, 2.0)
     settled = ledger.settle(ledger.reserve("main", 1.0, must_fit=False), 1.0)
     assert settled.warning is None, "80 % was told before"

@@ -63,7 +63,7 @@ def test_a_cap_of_nothing_has_no_shares() -> None:
 )
 def test_doubling_sums_without_a_cap(before: float, charge: float, passed: int | None) -> None:
     ledger = Ledger()
-    ledger.charge("main", before, known=True)
+    ledger.charge_earlier("main", before, known=True)
     warning = spend(ledger, charge)
     if passed is None:
         assert warning is None

@@ -46,6 +46,7 @@ GUARDS: dict[str, dict[str, object]] = {
     "budget_low": {"share": 80},
     "time_low": {"remaining": "12 min"},
     "outcome_unknown": {},
+    "still_running": {"processes": ["process 42: python train.py"]},
     "files_restored": {"files": ["train.py"]},
 }
 

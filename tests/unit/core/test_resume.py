@@ -1,7 +1,9 @@
 """A session ends, in order or not, and another process goes on with it."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,22 @@ async def test_a_call_that_was_running_when_the_program_died_is_of_unknown_outco
         assert "unknown" in results["dying"]
         assert "not executed" in results["missing"]
         assert isinstance((await second.turn("what now?")).payload, TurnComplete)
+
+
+async def test_processes_that_outlived_the_program_are_named(tmp_path: Path) -> None:
+    left = {"command": "sleep 1000 > /dev/null 2>&1 & echo $!"}
+    async with running(tmp_path, [calls(call("bash", left)), {"text": "started"}]) as first:
+        await first.turn("start it")
+        path = journal_of(first.session)
+        pid = int(first.wire()[3]["content"].splitlines()[0])
+    try:
+        async with running(tmp_path, [{"text": "I see."}], resumption=Resumption(path)) as second:
+            resumed = (await second.until(ResumeComplete)).payload
+            assert resumed.still_running == (f"process {pid}: sleep 1000",)
+            await second.turn("go on")
+            assert f"process {pid}" in str(wire(second)[-2]["content"])
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 async def test_the_model_of_the_session_is_used_unless_another_is_named(tmp_path: Path) -> None:

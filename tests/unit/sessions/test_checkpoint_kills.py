@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.sessions.checkpoints import Checkpoints
+from agent.sessions.checkpoints import Checkpoints, Limits
 
 ROOT = Path(__file__).parents[3]
 
@@ -94,7 +94,7 @@ def _new_workspace(base: Path) -> tuple[Path, Path]:
 
 
 def _take_turn(workspace: Path, state_dir: Path) -> None:
-    checkpoints = Checkpoints(state_dir, "s1", workspace)
+    checkpoints = Checkpoints(state_dir, "s1", workspace, Limits(named_paths=1))  # with a listing of its own
     checkpoints.begin_turn("t1")
     checkpoints.before_change((workspace / "new/d.py",))
     (workspace / "new").mkdir()

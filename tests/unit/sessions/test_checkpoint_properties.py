@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.sessions.checkpoints import Checkpoints
+from agent.sessions.checkpoints import Checkpoints, Limits
 
 NAMES = ["a", "b", "ü", "with space\n", os.fsdecode(b"\xff\xfe")]
 FILE_MODES = [0o600, 0o644, 0o755, 0o444]
@@ -102,7 +102,6 @@ def take_turn(checkpoints: Checkpoints, root: Path, turn_id: str, todo: list[Act
         else:
             checkpoints.before_change(None)
             perform(root, action)
-    checkpoints.end_turn()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -117,11 +116,16 @@ def test_undoing_the_last_turns_gives_back_the_tree_before_them(
         untouched = (root / "untouched").stat().st_ctime_ns
         for action in start:
             perform(root, action)
-        checkpoints = Checkpoints(root.parent / "state", "s1", root)
+        limits = Limits(named_paths=data.draw(st.integers(1, 4)))
         trees = []
         for at, todo in enumerate(done):
             trees.append(tree(root))
+            checkpoints = Checkpoints(root.parent / "state", "s1", root, limits)
             take_turn(checkpoints, root, f"t{at}", todo)
+            if data.draw(st.booleans()):
+                checkpoints.end_turn()
+            else:
+                Checkpoints(root.parent / "state", "s1", root).adopt_unfinished()  # the turn was killed
         first = data.draw(st.integers(0, len(done) - 1))
         undone = data.draw(st.permutations([f"t{at}" for at in range(first, len(done))]))
         report = Checkpoints(root.parent / "state", "s1", root).restore(undone)
@@ -143,6 +147,7 @@ def test_no_content_is_lost_that_somebody_else_wrote(
         checkpoints = Checkpoints(root.parent / "state", "s1", root)
         for at, todo in enumerate(done):
             take_turn(checkpoints, root, f"t{at}", todo)
+            checkpoints.end_turn()
         for at, action in enumerate(meddling):
             perform(root, Action(action.kind, action.path, action.other, b"person %d" % at, action.mode))
         before = tree(root)

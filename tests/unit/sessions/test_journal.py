@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,9 +25,9 @@ from agent.protocol.events import (
     ToolOutput,
     TurnComplete,
 )
-from agent.protocol.messages import user_message
+from agent.protocol.messages import FunctionCall, ToolCall, assistant_message, user_message
 from agent.sessions.errors import JournalBusyError, JournalError, JournalFormatError
-from agent.sessions.journal import Journal
+from agent.sessions.journal import MAX_UNWRITTEN_BYTES, Journal
 from agent.sessions.reader import read_records
 from agent.sessions.redact import LiveSecrets, child_environment, is_secret_name
 from agent.sessions.restore import restore
@@ -113,6 +114,72 @@ def test_a_place_that_cannot_be_written_is_said_once_and_ends_nothing(
         journal.close()
     assert len(caplog.records) == 1
     assert journal.problem is not None and "cannot be written" in journal.problem
+
+
+def test_a_file_that_could_not_be_made_at_first_gets_everything_later(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "directory"
+    in_the_way.write_text("a file")
+    journal = Journal.create(in_the_way / "a.jsonl", NO_SECRETS)
+    start(journal)
+    add_turn(journal, "first")
+    journal.sync()
+    assert journal.problem is not None
+    in_the_way.unlink()
+    journal.sync()
+    assert journal.problem is None
+    add_turn(journal, "second")
+    journal.close()
+    restored = restore(journal.path)
+    assert ([mark.prompt for mark in restored.turns], restored.dropped) == (["first", "second"], 0)
+    assert [line["seq"] for line in records(journal.path)] == list(range(1, restored.last_seq + 1))
+
+
+def test_closing_is_the_last_try(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "directory"
+    in_the_way.write_text("a file")
+    journal = Journal.create(in_the_way / "a.jsonl", NO_SECRETS)
+    start(journal)
+    add_turn(journal, "first")
+    in_the_way.unlink()
+    journal.close()
+    assert restore(journal.path).turn_count == 1
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_is_too_much_to_wait_for_the_disk_leaves_a_gap(tmp_path: Path, goes_on: bool) -> None:
+    in_the_way = tmp_path / "directory"
+    in_the_way.write_text("a file")
+    journal = Journal.create(in_the_way / "a.jsonl", NO_SECRETS)
+    start(journal)
+    kept = MAX_UNWRITTEN_BYTES >> 20
+    for number in range(kept + 10):
+        journal.append_message(user_message(f"{number} " + "x" * (1 << 20)))
+    assert journal.problem is not None and "records are being lost" in journal.problem
+    in_the_way.unlink()
+    journal.sync()
+    assert journal.problem is None
+    if goes_on:
+        journal.append_message(user_message("after"))
+    journal.close()
+    restored = restore(journal.path)
+    assert restored.dropped == 10
+    assert restored.turn_count == kept + goes_on
+    kinds = [str(line["kind"]) for line in records(journal.path)]
+    assert kinds == ["start", *["message"] * kept, "gap", *["message"] * goes_on]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no directories to sync")
+def test_the_name_of_a_new_file_is_made_durable_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    journal = Journal.create(tmp_path / "new" / "a.jsonl", NO_SECRETS)
+    start(journal)
+    journal.sync()
+    journal.sync()
+    journal.close()
+    Journal.reopen(journal.path, NO_SECRETS).close()
+    file, directory = journal.path.stat().st_ino, journal.path.parent.stat().st_ino
+    assert synced == [file, directory, file, file, file]
 
 
 def test_nothing_is_written_after_closing(tmp_path: Path) -> None:
@@ -298,6 +365,31 @@ def test_children_get_the_environment_without_secrets_unless_allowed() -> None:
     environ = {"PATH": "/bin", "HF_TOKEN": "x" * 10, "OPENAI_API_KEY": "y" * 10}
     assert child_environment(environ) == {"PATH": "/bin"}
     assert child_environment(environ, ("HF_TOKEN",)) == {"PATH": "/bin", "HF_TOKEN": "x" * 10}
+
+
+@pytest.mark.parametrize("as_ascii", [True, False])
+def test_secrets_are_found_where_json_spells_them_otherwise(tmp_path: Path, as_ascii: bool) -> None:
+    values = {
+        "KEY": "-----BEGIN KEY-----\nMIIEv\n-----END KEY-----\n",
+        "DB_PASSWORD": 'a"b\\cdefgh',
+        "PASS": "pässwörter",
+    }
+    arguments = json.dumps({"content": f"here: {' '.join(values.values())}."}, ensure_ascii=as_ascii)
+    journal = Journal.create(tmp_path / "a.jsonl", LiveSecrets(values))
+    start(journal)
+    call = ToolCall("c1", FunctionCall("write", arguments))
+    journal.append_message(assistant_message("\n".join(values.values()), (call,)))
+    journal.close()
+    (message,) = restore(journal.path).messages
+    assert message.content == "[REDACTED:KEY]\n[REDACTED:DB_PASSWORD]\n[REDACTED:PASS]"
+    said = json.loads(message.tool_calls[0].function.arguments)["content"]
+    assert said == "here: [REDACTED:KEY] [REDACTED:DB_PASSWORD] [REDACTED:PASS]."
+
+
+def test_a_secret_learned_later_is_found_in_json_too() -> None:
+    secrets = LiveSecrets({})
+    secrets.add("LATE", 'quoted "value"')
+    assert secrets.scrub(json.dumps('quoted "value"')) == '"[REDACTED:LATE]"'
 
 
 def test_the_longest_secret_wins_and_short_values_are_left_alone() -> None:

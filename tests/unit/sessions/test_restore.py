@@ -157,7 +157,7 @@ def test_a_restored_history_is_the_live_one(course: list[Callable[[Live], None]]
         assert [mark.id for mark in restored.turns] == live.turns
         assert restored.turn_count == len(live.turns)
         assert restored.transcript == tuple(live.transcript)
-        assert (restored.unfinished, restored.never_began, restored.dropped) == ((), (), 0)
+        assert (restored.unfinished, restored.dropped) == ((), 0)
         for turn in live.turns:
             assert messages_before(live.journal.path, turn) == tuple(live.before[turn][1:])
 
@@ -251,7 +251,10 @@ def test_kinds_of_later_versions_are_ignored_but_not_their_formats(tmp_path: Pat
         restore(path)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "no journal at all\n"])
+ONLY_A_TITLE = '{"v":1,"seq":1,"ts":"2026-11-21T10:00:00.000Z","kind":"title","data":{"title":"x","by":"person"}}\n'
+
+
+@pytest.mark.parametrize("content", ["", "{}", "no journal at all\n", ONLY_A_TITLE])
 def test_a_file_without_a_session(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(content)
@@ -306,10 +309,10 @@ def test_an_undone_turn_takes_its_plan_with_it(tmp_path: Path) -> None:
     journal.append_event(Event(UndoComplete(1, 1, "plan it")))
     journal.close()
     restored = restore(journal.path)
-    assert (restored.plan, restored.messages, restored.turns, restored.title) == ((), (), (), "plan it")
+    assert (restored.plan, restored.messages, restored.turns, restored.title) == ((), (), (), "")
 
 
-def test_calls_without_result_had_begun_or_not(tmp_path: Path) -> None:
+def test_calls_without_result_that_had_begun_are_named(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     calls = (call("a"), call("b"), call("c"), call("d"))
     journal.append_message(user_message("do all"))
@@ -319,7 +322,6 @@ def test_calls_without_result_had_begun_or_not(tmp_path: Path) -> None:
     journal.close()
     restored = restore(journal.path)
     assert restored.unfinished == (calls[0], calls[2])
-    assert restored.never_began == (calls[3],)
     assert [message.role for message in restored.messages] == ["user", "assistant", "tool"]
 
 
@@ -334,20 +336,23 @@ def titles(*records: dict[str, Any]) -> Callable[[Journal], None]:
 @pytest.mark.parametrize(
     ("write", "title"),
     [
-        (titles(), "fit the model"),
+        (titles(), ""),
         (titles({"title": "Fitting", "by": "auto"}), "Fitting"),
         (titles({"title": "Mine", "by": "person"}, {"title": "Fitting", "by": "auto"}), "Mine"),
         (titles({"title": "Mine", "by": "person"}, {"title": "x " * 100, "by": "person"}), ("x " * 36)[:71] + "…"),
     ],
 )
-def test_the_title_is_the_persons_else_automatic(tmp_path: Path, write: Callable[[Journal], None], title: str) -> None:
+def test_the_title_is_the_persons_else_automatic_else_none(
+    tmp_path: Path, write: Callable[[Journal], None], title: str
+) -> None:
     journal = opened(tmp_path)
     add_turn(journal, "  fit the\nmodel  ")
     journal.append("end", {"turns": 1})
     write(journal)
     journal.close()
     restored = restore(journal.path)
-    assert restored.title == title and restored.ended
+    assert (restored.title, restored.preview) == (title, "fit the model")
+    assert restored.ended
 
 
 def test_costs_of_events_that_make_no_sense_are_nothing(tmp_path: Path) -> None:

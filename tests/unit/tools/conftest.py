@@ -13,6 +13,7 @@ import pytest
 
 from agent.protocol.events import Payload
 from agent.protocol.tools import FileFingerprint, ToolResult, ToolSpec
+from agent.sessions.redact import LiveSecrets
 
 
 @dataclass
@@ -25,8 +26,12 @@ class FakeSession:
     child_env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     known_files: dict[Path, FileFingerprint] = field(default_factory=dict)
     emitted: list[Payload] = field(default_factory=list)
-
+    secrets: LiveSecrets = field(default_factory=lambda: LiveSecrets({}))
     partials: dict[str, str] = field(default_factory=dict)
+
+    def scrub(self, text: str) -> str:
+        """Without `secrets`."""
+        return self.secrets.scrub(text)
 
     def keep_partial(self, tool_call_id: str, output: str) -> None:
         """Keep the output."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.protocol.tools import ToolResult, ToolSpec, never_asks
+from agent.sessions.redact import LiveSecrets
 from agent.tools.bash_tool import MAX_TIMEOUT_S, bash_spec
 from agent.tools.output import HEAD_CHARS, TAIL_CHARS
 from tests.unit.tools.conftest import FakeSession, is_alive, pid_in, wait_until
@@ -175,6 +176,40 @@ async def test_long_output_is_cut_and_kept(session: FakeSession) -> None:
     assert path.read_text() == everything + "\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(session.spill_dir.stat().st_mode) == 0o700
+
+
+TOKEN = "hf_abcdefghijklmnop"
+SECRETS = LiveSecrets({"HF_TOKEN": TOKEN})
+
+
+@pytest.mark.parametrize("lines", [20_000, 1_000_000])
+async def test_a_kept_output_holds_no_secret(session: FakeSession, lines: int) -> None:
+    session.secrets = SECRETS
+    result = await run(session, f"echo {TOKEN}; seq 1 {lines}; echo {TOKEN}")
+    kept = spilled(result, session).read_text()
+    assert TOKEN not in kept + result.output
+    assert kept.startswith("[REDACTED:HF_TOKEN]\n1\n2\n")
+    assert kept.endswith(f"\n{lines}\n[REDACTED:HF_TOKEN]\n")
+
+
+async def test_where_long_output_is_cut_no_half_of_a_secret_is_left(session: FakeSession) -> None:
+    session.secrets = SECRETS
+    before = HEAD_CHARS - len(TOKEN) // 2
+    result = await run(session, f"head -c {before} /dev/zero | tr '\\0' x; echo {TOKEN}; seq 1 20000")
+    assert TOKEN[:4] not in result.output
+
+
+async def test_a_stopped_command_leaves_no_secret_behind(session: FakeSession) -> None:
+    session.secrets = SECRETS
+    command = f"echo {TOKEN}; seq 1 20000; echo $$ > pid; sleep 60"
+    task, _ = await start(session, command, session.workspace / "pid")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (path,) = [path for path in session.spill_dir.iterdir() if str(path) in session.partials["call-1"]]
+    assert TOKEN not in session.partials["call-1"]
+    await asyncio.to_thread(wait_until, lambda: TOKEN not in path.read_text())
+    assert path.read_text().startswith("[REDACTED:HF_TOKEN]\n1\n")
 
 
 async def test_exactly_25000_characters_are_not_cut(session: FakeSession) -> None:

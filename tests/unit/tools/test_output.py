@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.sessions.redact import LiveSecrets
 from agent.tools.output import (
     HEAD_CHARS,
     MAX_OUTPUT_CHARS,
@@ -17,6 +19,7 @@ from agent.tools.output import (
     TAIL_CHARS,
     cap_output,
     prune_spills,
+    scrub_file,
     spill_text,
     terminal_text,
 )
@@ -66,6 +69,60 @@ def test_unwritable_place_still_gives_an_excerpt(tmp_path: Path) -> None:
     capped = cap_output("x" * 100_000, blocker / "spill", "t")
     assert "lost" in capped
     assert "Not a directory" in capped
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+TOKEN = "hf_abcdefghijklmnop"
+SECRETS = LiveSecrets({"HF_TOKEN": TOKEN})
+
+
+@pytest.mark.parametrize("before_bytes", [0, 1, (1 << 20) - 5, 1 << 20, (2 << 20) - 19, 5 << 20])
+def test_a_secret_is_found_wherever_it_lies_in_a_kept_file(tmp_path: Path, before_bytes: int) -> None:
+    path = spill_text("", tmp_path / "spill", "t")
+    before, after = b"\xff" + b"x" * before_bytes, b"\r\n\xc3 \xe2\x82\xac" + b"y" * 100_000
+    path.write_bytes(before + TOKEN.encode() + after + TOKEN.encode())
+    scrub_file(path, SECRETS.scrub)
+    assert path.read_bytes() == before + b"[REDACTED:HF_TOKEN]" + after + b"[REDACTED:HF_TOKEN]"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_without_secrets_is_left_alone(tmp_path: Path) -> None:
+    path = spill_text("harmless\r\n", tmp_path, "t")
+    before = path.stat()
+    scrub_file(path, SECRETS.scrub)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_scrubbing_a_big_file_takes_little_memory(tmp_path: Path) -> None:
+    path = spill_text("", tmp_path / "spill", "t")
+    with path.open("wb") as file:
+        for _ in range(70):
+            file.write(b"z" * (1 << 20))
+        file.write(TOKEN.encode())
+    tracemalloc.start()
+    try:
+        scrub_file(path, SECRETS.scrub)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 16 << 20
+    assert path.stat().st_size == (70 << 20) + len("[REDACTED:HF_TOKEN]")
+
+
+def test_a_file_that_cannot_be_scrubbed_is_not_kept(tmp_path: Path) -> None:
+    path = spill_text(f"a {TOKEN}", tmp_path / "spill", "t")
+
+    def broken(_text: str) -> str:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        scrub_file(path, broken)
+    assert list(path.parent.iterdir()) == []
+
+
+# --- the directory ---------------------------------------------------------------------------------------------------
 
 
 def test_a_loose_directory_is_made_private(tmp_path: Path) -> None:
