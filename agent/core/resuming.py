@@ -48,6 +48,7 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
         session.record.begin(told=restored.transcript)
     if keep_model:
         session.record_settings()
+    session.set_cap(session.cap_usd)
     for call in restored.unfinished:
         session.record.add_result(tool_message(call, render("guards/outcome_unknown"), "repair"))
     session.record.repair()

@@ -180,6 +180,7 @@ class Session:
         """Set, change or (None) take away the cap on what this run, and the session it goes on with, may cost."""
         self.ledger.set_cap(cap_usd)
         self.cap_usd = cap_usd
+        self.record.write("cap", {"cap_usd": cap_usd})
 
     def _write_head(self, journal: Journal) -> None:
         """Begin a new file."""
@@ -191,6 +192,7 @@ class Session:
             "version": __version__,
             "model": self.model_name,
             "effort": self.reasoning_effort,
+            "cap_usd": self.cap_usd,
             "headless": self.surroundings.headless,
         }
         journal.append("start", head)
@@ -212,6 +214,8 @@ class Session:
         self.turns, self.turn_count = list(restored.turns), restored.turn_count
         self.was_compacted = restored.messages != restored.transcript
         self._call_ids = {call.id for message in restored.messages for call in message.tool_calls}
+        if self.cap_usd is None:  # a session does not lose its cap because this run was started without one
+            self.cap_usd = restored.cap_usd
         self.ledger = self._new_ledger()
         for charge in restored.charges if session_id == restored.session_id else ():
             self.ledger.charge_earlier(charge.kind, charge.usd, charge.known)
@@ -411,6 +415,7 @@ class Session:
     def cancel(self) -> None:
         """Stop the running turn as soon as possible. Safe to call at any time."""
         self.interruption.press()
+        self.checkpoints.interrupt()
 
 
 def _policy(config: Config, surroundings: Surroundings) -> ApprovalPolicy:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from agent.protocol.private_files import make_private_dir
 from agent.sessions.checkpoint_states import Kind, Record, State, StoppedError
 
 TEMPORARY = ".tmp-"
@@ -196,15 +197,6 @@ def _is_shared(descriptor: int) -> bool:
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
-
-
-def make_private_dir(directory: Path) -> None:
-    """Make a directory, and those above it that are missing, for this user only. Raises OSError."""
-    if directory.is_dir():
-        return
-    make_private_dir(directory.parent)
-    with contextlib.suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -112,8 +112,11 @@ class IndexStore:
                 self._update(path, status)
 
     def select(self, cwd: Path | None, words: Sequence[str], limit: int | None) -> list[Entry]:
-        """Entries with prompts, latest use first; see `SessionIndex.list`. `words` are case-folded."""
-        conditions, values = ["turns > 0"], list[Any]()
+        """Entries that ever had a prompt, taken back or not, latest use first; see `SessionIndex.list`.
+
+        `words` are case-folded.
+        """
+        conditions, values = ["prompts <> ''"], list[Any]()
         if cwd is not None:
             here = _storable(str(cwd))
             below = here.rstrip(os.sep) + os.sep

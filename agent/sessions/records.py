@@ -2,11 +2,12 @@
 
 | kind | data |
 |---|---|
-| `start` | id, parent, user, cwd, version, model, effort, tools_hash, headless, pid |
+| `start` | id, parent, user, cwd, version, model, effort, cap_usd, headless, pid |
 | `message` | see `dump_message` |
 | `event` | event_type, data (without what a message holds) |
 | `context` | reason, and `first_removed`: the id from which on history was taken back, or `messages`: the new history |
 | `model` | model, effort |
+| `cap` | cap_usd |
 | `title` | title, by: `person` or `auto` |
 | `files` | {path: {size_bytes, sha256} or null} |
 | `checkpoint` | of agent/sessions/checkpoints.py |

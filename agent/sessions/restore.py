@@ -32,8 +32,8 @@ class RestoredSession:
     `title` is what it was given, empty if nothing; `preview` how its first prompt begins. `messages` is what the model
     was shown last, without the system prompt; the calls in it that have no result had not begun, but for those in
     `unfinished` (in call order): what became of them is unknown. `transcript` is everything said, as it was said: not
-    compacted, and without what was taken back. `charges` is what was spent by kind, `dropped` the number of records
-    that could not be read, or not be written in their time; `ended`: it was closed in an orderly way.
+    compacted, and without what was taken back. `charges` is what was spent by kind, `cap_usd` what may be; `dropped`
+    the number of records that could not be read, or not be written in their time; `ended`: closed in an orderly way.
     """
 
     session_id: str
@@ -51,6 +51,7 @@ class RestoredSession:
     plan: tuple[PlanItem, ...]
     known_files: Mapping[Path, FileFingerprint]
     charges: tuple[Charge, ...]
+    cap_usd: float | None
     unfinished: tuple[ToolCall, ...]
     checkpoints: tuple[dict[str, Any], ...]
     had_redacted_content: bool
@@ -97,6 +98,7 @@ class _Replay:
         self._first_seen: dict[str, int] = {}
         self._plan: tuple[PlanItem, ...] = ()
         self._files: dict[Path, FileFingerprint] = {}
+        self._cap_usd: float | None = None
         self._charges: dict[tuple[str, bool], float] = {}
         self._begun: set[str] = set()
         self._checkpoints: list[dict[str, Any]] = []
@@ -134,6 +136,7 @@ class _Replay:
             turn_count=len(self._turns),
             plan=self._plan,
             known_files=self._files,
+            cap_usd=self._cap_usd,
             charges=tuple(Charge(kind, usd, known) for (kind, known), usd in self._charges.items()),
             unfinished=tuple(call for call in _calls_without_result(self.messages) if call.id in self._begun),
             checkpoints=tuple(self._checkpoints),
@@ -179,6 +182,10 @@ class _Replay:
         self._turns = [mark for mark in self._turns if self._first_seen[mark.id] <= seq]
         self._plan = ()
 
+    def _add_cap(self, data: dict[str, Any]) -> None:
+        cap = data.get("cap_usd")
+        self._cap_usd = float(cap) if cap is not None else None
+
     def _add_files(self, data: dict[str, Any]) -> None:
         for name, known in data.items():
             if known is None:
@@ -204,6 +211,8 @@ class _Replay:
             self._charges[key] = self._charges.get(key, 0.0) + charge.usd
 
     _HANDLERS: ClassVar[Mapping[str, Callable[[_Replay, dict[str, Any]], None]]] = {
+        "start": _add_cap,
+        "cap": _add_cap,
         "message": _add_message,
         "context": _add_context,
         "files": _add_files,

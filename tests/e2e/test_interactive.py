@@ -358,12 +358,14 @@ def test_slash_commands(talk: Talk) -> None:
     terminal.wait_for("Did you mean /status")
     ask(terminal, "first")
     terminal.wait_for("One.")
-    ask(terminal, "/undo")
+    ask(terminal, "/rewind 1")
     terminal.wait_for(r"taken back \(\d+ messages removed\)")
     terminal.wait_for(r"(?m)^> first$", count=2)  # ready to be asked in another way
-    terminal.key("ctrl-u")
-    ask(terminal, "/undo")
+    terminal.send("/undo")  # a command, not the end of that text
+    terminal.key("enter")
     terminal.wait_for(r"(?i)nothing")
+    terminal.wait_for(r"(?m)^> first$", count=2)
+    terminal.key("ctrl-u")
     ask(terminal, "/compact")
     terminal.wait_for(r"(?i)compact|shorten")
     ask(terminal, "/yolo on")

@@ -77,6 +77,9 @@ def test_rewind_takes_back_turns_and_files(env: dict[str, str], model: str) -> N
     ok(run_headless(["sessions", "rewind", "1", "--turns", "2", "--files"], env=env))
     assert not Path("a.txt").exists()
     assert listed(env)[0]["turns"] == 2
+    ok(run_headless(["sessions", "rewind", "1", "--turns", "2", "--chat"], env=env))
+    assert listed(env)[0]["turns"] == 0  # still there, to ask differently
+    assert ok(run_headless(["--continue", "write a file"], env=env)).stdout == "Written.\n"
 
 
 def test_the_budget_stops_the_run_with_code_5_and_a_higher_one_goes_on(env: dict[str, str], model: str) -> None:
@@ -85,8 +88,8 @@ def test_the_budget_stops_the_run_with_code_5_and_a_higher_one_goes_on(env: dict
     assert "stopped at the budget" in done.stderr
     assert "--resume" in done.stderr
     assert Path("a.txt").exists()  # the step that reached the cap was finished
-    more = run_headless(["--continue", "--max-cost-usd", "0.01", "go on"], env=env)
-    assert more.exit_code == 5  # what was spent before counts
+    more = run_headless(["--continue", "go on"], env=env)
+    assert more.exit_code == 5  # the cap has come back, and what was spent counts
     assert ok(run_headless(["--continue", "--max-cost-usd", "1", "go on"], env=env)).stdout == "Written.\n"
 
 

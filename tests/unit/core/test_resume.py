@@ -177,6 +177,23 @@ async def test_a_new_title_is_there_again(tmp_path: Path) -> None:
         assert (await second.until(ResumeComplete)).payload.title == "my run"
 
 
+async def test_the_cap_comes_back_unless_another_is_given(tmp_path: Path) -> None:
+    async with running(tmp_path, [PRICE, {"text": "one", "usage": USAGE}], max_cost_usd=0.01) as first:
+        await first.turn("first")
+        path = journal_of(first.session)
+    script = [PRICE, {"text": "two", "usage": USAGE}]
+    async with running(tmp_path, script, resumption=Resumption(path)) as second:
+        await second.until(ResumeComplete)
+        assert (await second.turn("second")).payload.stop_reason == "budget"
+        await second.operate(OpType.CONFIGURE, cap_usd=0.5)
+    async with running(tmp_path, script, resumption=Resumption(path)) as third:
+        await third.until(ResumeComplete)
+        assert third.session.ledger.cap_usd == 0.5
+    async with running(tmp_path, script, resumption=Resumption(path), max_cost_usd=0.7) as fourth:
+        await fourth.until(ResumeComplete)
+        assert fourth.session.ledger.cap_usd == 0.7
+
+
 async def test_spending_before_the_resume_counts_against_the_cap(tmp_path: Path) -> None:
     async with running(tmp_path, [PRICE, {"text": "one", "usage": USAGE}]) as first:
         await first.turn("first")
