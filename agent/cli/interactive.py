@@ -333,12 +333,10 @@ async def run_interactive(
     *,
     stream: bool,
     resumption: Resumption | None = None,
-    first_command: str | None = None,
 ) -> int:
     """Hold a conversation at the terminal, in a saved session if asked to; returns the exit code.
 
-    `place` is the line on model and provider; `first_command` is worked off before the first prompt. Raises what
-    opening or resuming the session raises.
+    `place` is the line on model and provider. Raises what opening or resuming the session raises.
     """
     renderer = TerminalRenderer(console)
     status = Status(
@@ -369,8 +367,6 @@ async def run_interactive(
         for event in early:
             show(event)
         app = App(connection, console, renderer, surroundings, status)
-        if first_command:
-            app.later(first_command)
         code = await app.run()
         conversation = status.conversation
         if conversation.prompts and config.save_sessions:

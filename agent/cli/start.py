@@ -188,7 +188,7 @@ def _unless_unwritten(renderer: Renderer, code: int) -> int:
 
 
 async def _saved_session(arguments: Arguments, cwd: Path, *, headless: bool) -> SessionInfo | None:
-    """The session that the person wants to go on with; None to begin a new one, or to ask once the program is up."""
+    """The session that the person wants to go on with; None to begin a new one."""
     wanted = arguments.resume
     if wanted is None:
         return None
@@ -196,10 +196,28 @@ async def _saved_session(arguments: Arguments, cwd: Path, *, headless: bool) -> 
         if headless:
             text = "Say which session: --resume ID, or --continue for the latest one of this directory."
             raise StartError(text, ExitCode.USAGE, "usage")
-        return None
+        return await _picked_session(cwd)
     from agent.cli.saved_sessions import find_session, latest_session
 
     return await (latest_session(cwd) if wanted.which is None else find_session(wanted.which, cwd))
+
+
+async def _picked_session(cwd: Path) -> SessionInfo | None:
+    _check_terminal()
+    from agent.cli.saved_sessions import pick_session
+
+    try:
+        return await pick_session(cwd)
+    except (EOFError, KeyboardInterrupt):
+        raise StartError("No session was chosen.", ExitCode.INTERRUPTED, "usage") from None
+
+
+def _check_terminal() -> None:
+    if not sys.stdout.isatty():
+        text = (
+            "No prompt, and the output is not a terminal: give a prompt (ml-intern 'do this'), or run it in a terminal."
+        )
+        raise StartError(text, ExitCode.USAGE, "usage")
 
 
 def _is_known_model(name: str) -> bool:
@@ -224,17 +242,12 @@ async def _converse(
     place: str,
     resumption: Resumption | None,
 ) -> int:
-    if not sys.stdout.isatty():
-        text = (
-            "No prompt, and the output is not a terminal: give a prompt (ml-intern 'do this'), or run it in a terminal."
-        )
-        raise StartError(text, ExitCode.USAGE, "usage")
+    _check_terminal()
     from agent.cli.interactive import run_interactive
     from agent.ui.console import make_console
 
     settings = config.model_copy(update={"model_name": model.name})
     console = make_console(sys.stdout, os.environ)
-    first = "/resume" if arguments.resume is not None and resumption is None else None
     return await run_interactive(
         settings,
         surroundings,
@@ -242,7 +255,6 @@ async def _converse(
         place,
         stream=not arguments.no_stream,
         resumption=resumption,
-        first_command=first,
     )
 
 

@@ -537,3 +537,33 @@ def test_a_session_is_renamed_found_and_resumed(talk: Talk) -> None:
     again.wait_for(r"Turns: +1,")
     ask(again, "and now?")
     again.wait_for("Green.|Blue.")
+
+
+def test_a_session_is_picked_before_anything_else_is_asked(talk: Talk) -> None:
+    terminal = talk({"text": "Blue."}, {"text": "Red."})
+    ask(terminal, "which colour?")
+    terminal.wait_for(r"(?m)^Blue\.\n\s*^> $")
+    terminal.key("ctrl-d")
+    terminal.wait_for("ml-intern --resume")  # how to come back
+    assert terminal.exit_code() == 0
+    again = talk(args=("--resume",))  # without a key: the session's own model is used
+    again.wait_for("which colour")
+    ask(again, "2")
+    again.wait_for("There is no number 2")
+    ask(again, "1")
+    again.wait_for("Resumed")
+    ask(again, "/rewind")
+    again.wait_for("1  which colour")
+
+
+def test_turns_are_counted_right_after_leaving_a_question(talk: Talk) -> None:
+    terminal = talk(bash("touch a"), {"text": "two"}, {"text": "three"})
+    ask(terminal, "alpha")
+    terminal.wait_for(r"touch a")
+    terminal.wait_for(r"(?i)y.*n")
+    terminal.key("ctrl-c")
+    terminal.wait_for("Interrupted")
+    ask(terminal, "beta")
+    terminal.wait_for("two")
+    ask(terminal, "/rewind")
+    terminal.wait_for(r"1  alpha\s+2  beta")

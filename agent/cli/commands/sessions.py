@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING
 
 from agent.cli.commands.registry import command
 from agent.protocol.operations import OpType
-from agent.ui.sanitize import clip, visible
-from agent.ui.tool_lines import counted
+from agent.ui.sanitize import visible
 
 if TYPE_CHECKING:
     from agent.cli.interactive import App
     from agent.sessions.index import SessionInfo
-
-_LISTED = 20
-_TITLE_COLUMNS = 36
 
 
 @command("resume", "[id|text] [--all]")
@@ -72,18 +68,18 @@ async def _search(app: App, text: str, everywhere: bool) -> SessionInfo | None:
 
 def _sessions(app: App, query: str, everywhere: bool) -> list[SessionInfo]:
     """Saved sessions but for the present one, the last used first. Blocking."""
+    from agent.cli.saved_sessions import LISTED
     from agent.sessions.index import SessionIndex
 
     cwd = None if everywhere else app.workspace
-    found = SessionIndex(app.state_dir).list(cwd, query, _LISTED + 1)
-    return [info for info in found if info.id != app.status.conversation.session_id][:_LISTED]
+    found = SessionIndex(app.state_dir).list(cwd, query, LISTED + 1)
+    return [info for info in found if info.id != app.status.conversation.session_id][:LISTED]
 
 
 def _show(app: App, listed: list[SessionInfo], *, numbered: bool = True) -> None:
+    from agent.cli.saved_sessions import session_line
+
     width = len(str(len(listed)))
     for number, info in enumerate(listed, 1):
         head = f"{number:>{width}}  " if numbered else ""
-        name = clip(info.title or info.preview, _TITLE_COLUMNS)
-        used = info.last_used.astimezone().strftime("%Y-%m-%d %H:%M")
-        running = ", running" if info.is_running else ""
-        app.say(f"  {head}{info.id[:8]}  {used}  {name}  ({counted(info.turns, 'turn')}{running})")
+        app.say(f"  {head}{session_line(info)}")
