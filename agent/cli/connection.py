@@ -9,7 +9,8 @@ from typing import Any
 
 from agent.config import Config
 from agent.core.agent_loop import Resumption, submission_loop
-from agent.core.session import Session, Surroundings
+from agent.core.session import Session
+from agent.core.surroundings import Surroundings
 from agent.protocol.events import Event, Processing, Ready, Shutdown
 from agent.protocol.operations import Operation, OpType, Submission
 

@@ -12,7 +12,7 @@ from agent.cli.connection import Connection
 from agent.cli.exit_codes import CREDENTIAL_FAILURES, ExitCode
 from agent.config import Config
 from agent.core.agent_loop import Resumption
-from agent.core.session import Surroundings
+from agent.core.surroundings import Surroundings
 from agent.protocol.events import (
     TURN_ENDS,
     ApprovalRequired,

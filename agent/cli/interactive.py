@@ -31,7 +31,7 @@ from agent.cli.keyboard import Keyboard, drop_typed_ahead
 from agent.cli.status import Status
 from agent.config import Config
 from agent.core.agent_loop import Resumption
-from agent.core.session import Surroundings
+from agent.core.surroundings import Surroundings
 from agent.protocol.events import (
     OPERATION_ENDS,
     TURN_ENDS,

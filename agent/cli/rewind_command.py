@@ -15,7 +15,7 @@ from agent.cli.exit_codes import ExitCode
 from agent.cli.saved_sessions import find_session
 from agent.config import Config
 from agent.core.agent_loop import Resumption
-from agent.core.session import Surroundings
+from agent.core.surroundings import Surroundings
 from agent.llm.replay import DEMO
 from agent.protocol.events import ErrorRaised, Event, ResumeComplete, UndoComplete
 from agent.protocol.operations import OpType

@@ -23,7 +23,7 @@ from agent.cli.stdin_prompt import PromptError, PromptInput, read_prompt
 from agent.config import Config, ConfigError, LoadedConfig, config_dir, load_config, state_dir
 from agent.config_loading import home_dir
 from agent.core.agent_loop import Resumption
-from agent.core.session import Surroundings
+from agent.core.surroundings import Surroundings
 from agent.hub.tokens import resolve_hf_token
 from agent.llm.auto import choose_model
 from agent.llm.local import detect_local_servers

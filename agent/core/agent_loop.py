@@ -18,7 +18,8 @@ from agent.core.configuring import configure
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.file_copies import finish_turn
 from agent.core.resuming import report, resume
-from agent.core.session import Session, Surroundings
+from agent.core.session import Session
+from agent.core.surroundings import Surroundings
 from agent.core.tool_batch import Answered, record, settle_approvals
 from agent.core.tools import ToolRouter, create_builtin_tools
 from agent.core.turn import run_turn

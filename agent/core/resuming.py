@@ -10,7 +10,8 @@ from pathlib import Path
 from agent import __version__
 from agent.context_manager.prompts import render
 from agent.core.model_calls import report_spending
-from agent.core.session import SESSION_VARIABLE, Session
+from agent.core.session import Session
+from agent.core.surroundings import SESSION_VARIABLE
 from agent.llm.params import UnknownModelError, resolve_route
 from agent.protocol.events import PlanUpdate, ResumeComplete
 from agent.protocol.messages import ToolCall, new_id, tool_message, utc_now

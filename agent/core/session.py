@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,10 @@ from agent.core.inbox import Inbox
 from agent.core.interruption import Interruption, end_tasks
 from agent.core.known_files import KnownFiles
 from agent.core.record import Record
+from agent.core.surroundings import SESSION_VARIABLE, Surroundings
 from agent.core.tools import ToolRouter
 from agent.core.turn_state import PendingApproval, TurnState
 from agent.core.wall_clock import WallClock
-from agent.llm.calls import Timeouts
 from agent.llm.client import LLMClient
 from agent.llm.params import resolve_route
 from agent.llm.window import DEFAULT_WINDOW_TOKENS, UNKNOWN_LOCAL_WINDOW_TOKENS, resolve_window
@@ -42,31 +41,7 @@ from agent.sessions.journal import Journal, journal_path
 from agent.sessions.redact import LiveSecrets, child_environment
 from agent.sessions.restore import RestoredSession, TurnMark
 
-__all__ = ["Event", "OpType", "Session", "Surroundings"]
-
-
-SESSION_VARIABLE = "ML_INTERN_SESSION"
-"""Tells child processes which session they belong to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Where a session runs: everything it takes from outside, handed in by the composition root."""
-
-    workspace: Path
-    state_dir: Path
-    config_dir: Path
-    home: Path
-    environ: Mapping[str, str]
-    platform: str
-    today: date
-    headless: bool = False
-    hf_token: str | None = None
-    hf_user: str | None = None
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    """How a retry waits."""
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    """How long a silent model is waited for."""
+__all__ = ["Event", "OpType", "Session"]
 
 
 @dataclass

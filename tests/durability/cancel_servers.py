@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.core.session import Surroundings
+from agent.core.surroundings import Surroundings
 from tests.durability.cancel_person import ANSWER, SUMMARY_PROMPT
 from tests.fakes.http_base import Exchange
 from tests.fakes.openai_server import FakeOpenAI

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.session import Surroundings
+from agent.core.surroundings import Surroundings
 from agent.core.wall_clock import WallClock
 from agent.llm import litellm_backend
 from agent.protocol.events import (

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 import pytest
 
-from agent.core.session import Session, Surroundings
+from agent.core.session import Session
+from agent.core.surroundings import Surroundings
 from agent.llm import litellm_backend
 from agent.llm.calls import Timeouts
 from agent.protocol.messages import Message

@@ -13,7 +13,8 @@ from typing import Any
 
 from agent.config import Config
 from agent.core.agent_loop import Resumption, submission_loop
-from agent.core.session import Session, Surroundings
+from agent.core.session import Session
+from agent.core.surroundings import Surroundings
 from agent.core.tools import ToolRouter
 from agent.protocol.events import OPERATION_ENDS, TURN_ENDS, ApprovalRequired, Event, Ready
 from agent.protocol.operations import Operation, OpType, Submission

@@ -1,0 +1,34 @@
+"""Where a session runs: all that it takes from outside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from agent.llm.calls import Timeouts
+
+SESSION_VARIABLE = "ML_INTERN_SESSION"
+"""Tells child processes which session they belong to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a session runs: everything it takes from outside, handed in by the composition root."""
+
+    workspace: Path
+    state_dir: Path
+    config_dir: Path
+    home: Path
+    environ: Mapping[str, str]
+    platform: str
+    today: date
+    headless: bool = False
+    hf_token: str | None = None
+    hf_user: str | None = None
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """How a retry waits."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    """How long a silent model is waited for."""
