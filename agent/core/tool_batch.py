@@ -148,6 +148,8 @@ async def _run(session: Session, prepared: PreparedCall, batch: _Batch) -> tuple
     await asyncio.shield(batch.ready)
     started = time.monotonic()
     result = prepared.problem or await _call(session, prepared)
+    if prepared.note:
+        result = replace(result, output=prepared.note + result.output)
     if batch.is_open:  # at once: a crash while others run must not make a finished call an unknown one
         remember(session, prepared, result)
     return result, time.monotonic() - started
@@ -285,7 +287,10 @@ def _with_edits(prepared: PreparedCall, answer: Mapping[str, Any]) -> PreparedCa
     """The call as the person changed it: an edited script, another namespace."""
     changes = {"script": answer.get("edited_script"), "namespace": answer.get("namespace")}
     changes = {name: value for name, value in changes.items() if value is not None and name in prepared.arguments}
-    return replace(prepared, arguments=prepared.arguments | changes) if changes else prepared
+    if not changes:
+        return prepared
+    note = f"[The person changed {' and '.join(changes)} before approving this call.]\n"
+    return replace(prepared, arguments=prepared.arguments | changes, note=note)
 
 
 def _rejection(feedback: str) -> str:

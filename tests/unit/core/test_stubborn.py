@@ -230,3 +230,17 @@ async def test_notes_stay_with_their_conversation(tmp_path: Path) -> None:
         await loop.turn("hello")
         assert "budget_low" not in str(loop.wire())
     shutil.rmtree(tmp_path / "state")
+
+
+async def test_the_model_is_told_that_the_person_changed_a_call(tmp_path: Path) -> None:
+    async def run(arguments: Mapping[str, Any], _session: Any, _call_id: str) -> ToolResult:
+        return ToolResult(f"ran {arguments['script']}")
+
+    asks = lambda _arguments, _context: ApprovalNeed("human", "a job")  # noqa: E731
+    tool = ToolSpec("job", "", {"type": "object", "properties": {"script": {"type": "string"}}}, run, approval=asks)
+    async with running(tmp_path, [calls(call("job", {"script": "a.py"})), {"text": "ok"}], tools=[tool]) as loop:
+        (item,) = (await loop.turn()).payload.tools
+        answer = {"tool_call_id": item.tool_call_id, "approved": True, "edited_script": "b.py"}
+        await loop.submit(OpType.EXEC_APPROVAL, approvals=[answer])
+        await loop.until(TurnComplete)
+        assert outputs(loop) == ["[The person changed script before approving this call.]\nran b.py"]
