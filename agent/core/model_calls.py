@@ -25,9 +25,18 @@ from agent.protocol.events import BudgetStatus, LLMCall, ToolLog
 from agent.protocol.money import format_usd
 
 HEADLESS_PATIENCE_S = 900.0
-"""How long an unattended run goes on asking a provider that is down: an outage must not end a night's work."""
+PATIENCE_WITH_WORK_S = 7_200.0
+"""How long an unattended run goes on asking a provider that is down: a while when it begins, so that a script learns of
+the trouble; long once there is work to lose."""
 TELL_MODEL_AT_SHARE = 80
 PROBE_PROMPT_TOKENS = 16
+
+
+def patience_s(session: Session, *, has_work: bool) -> float:
+    """How long to go on asking. A person at the terminal is told soon, and decides."""
+    if not session.surroundings.headless:
+        return 0.0
+    return PATIENCE_WITH_WORK_S if has_work else HEADLESS_PATIENCE_S
 
 
 def call_hooks(session: Session, on_text: OnText, on_notice: Notice) -> CallHooks:

@@ -9,7 +9,7 @@ from agent.context_manager.prompts import render
 from agent.core.compacting import compact
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.guards import PASS, Verdict
-from agent.core.model_calls import HEADLESS_PATIENCE_S, ask, call_hooks
+from agent.core.model_calls import ask, call_hooks, patience_s
 from agent.core.session import Session
 from agent.core.tool_batch import approval_item, prepare, run_batch
 from agent.core.turn_state import PendingApproval, PreparedCall, TurnState
@@ -134,7 +134,7 @@ async def _call(session: Session, turn: TurnState) -> LLMResult:
         tool_choice="none" if turn.is_closing else "auto",
         reasoning_effort=session.effective_effort_for(session.model_name),
         stream=session.stream,
-        patience_s=HEADLESS_PATIENCE_S if session.surroundings.headless else 0.0,
+        patience_s=patience_s(session, has_work=turn.iteration > 0),
     )
 
     async def show(text: str) -> None:

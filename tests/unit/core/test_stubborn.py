@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from agent.protocol.events import (
 )
 from agent.protocol.operations import OpType
 from agent.protocol.tools import ApprovalNeed, CostEstimate, ToolResult, ToolSpec
-from tests.unit.core.loop import Loop, call, calls, running
+from tests.unit.core.loop import Loop, call, calls, running, surroundings
 
 OBJECT: dict[str, Any] = {"type": "object", "properties": {}}
 PRICE = {"price": {"input_usd_per_million": 1.0, "output_usd_per_million": 10.0}}
@@ -244,3 +245,20 @@ async def test_the_model_is_told_that_the_person_changed_a_call(tmp_path: Path) 
         await loop.submit(OpType.EXEC_APPROVAL, approvals=[answer])
         await loop.until(TurnComplete)
         assert outputs(loop) == ["[The person changed script before approving this call.]\nran b.py"]
+
+
+async def test_an_outage_does_not_end_an_unattended_run_but_a_person_is_told_soon(tmp_path: Path) -> None:
+    async def no_wait(_delay_s: float) -> None:
+        await asyncio.sleep(0)
+
+    outage = [{"error": {"status": 503, "message": "Service Unavailable"}}] * 30
+    script = [calls(call("tool")), *outage, {"text": "back again"}]
+    tool = ToolSpec("tool", "", OBJECT, done)
+    for headless in (True, False):
+        place = replace(surroundings(tmp_path, headless=headless), sleep=no_wait)
+        async with running(tmp_path, script, tools=[tool], place=place) as loop:
+            end = (await loop.turn()).payload
+            if headless:
+                assert end.final_response == "back again"
+            else:
+                assert (type(end), end.kind) == (ErrorRaised, "transient")
