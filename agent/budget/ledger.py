@@ -209,10 +209,10 @@ class Ledger:
         else:
             amount_micro = micro(believed_usd)
         known = believed_usd is not None or not amount_micro  # a known price of 0 leaves nothing to guess
-        before_micro = self._spent_micro
+        before_micro = self._elsewhere_micro + self._spent_micro
         del self._open[reservation.id]
         self._tally(reservation.kind).add(amount_micro, known)
-        warning = crossed(before_micro, self._spent_micro, self._cap_micro, self._unknown_micro)
+        warning = crossed(before_micro, self._elsewhere_micro + self._spent_micro, self._cap_micro, self._unknown_micro)
         return Settled(in_usd(amount_micro), known, warning)
 
     def release(self, reservation: Reservation) -> None:

@@ -17,6 +17,7 @@ from agent.core.compacting import compact
 from agent.core.configuring import configure
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.file_copies import finish_turn
+from agent.core.model_calls import report_spending
 from agent.core.resuming import report, resume
 from agent.core.session import Session
 from agent.core.surroundings import Surroundings
@@ -202,6 +203,7 @@ class Handlers:
         """Begin again with an empty history."""
         await Handlers.abandon_pending_approval(session)
         old = await session.start_new_conversation()
+        await report_spending(session, None)
         await session.send_event(NewComplete(session_id=session.session_id, clear_screen=clear_screen, **old))
 
     @staticmethod
@@ -281,9 +283,13 @@ async def _new(session: Session, operation: Operation) -> None:
 
 async def _resume(session: Session, operation: Operation) -> None:
     data = operation.data or {}
+    path = Path(str(data.get("path", "")))
+    if path == session.record.saved_path and not data.get("fork"):
+        await session.send_event(ErrorRaised("That is the session you are in.", "usage"))
+        return
     await Handlers.abandon_pending_approval(session)
     try:
-        resumed = await resume(session, Path(str(data.get("path", ""))), fork=bool(data.get("fork")))
+        resumed = await resume(session, path, fork=bool(data.get("fork")))
     except (SessionError, OSError) as error:
         await session.send_event(ErrorRaised(f"This session cannot be taken up: {error}", "usage"))
     else:

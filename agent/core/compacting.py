@@ -52,7 +52,9 @@ async def compact(
     session.was_compacted = True
     if is_left_alone:
         session.summaries_to_skip -= 1
-    elif report.problem:
+    elif not report.problem:
+        session.summaries_to_skip = 0
+    else:
         session.summaries_to_skip = SKIPPED_AFTER_FAILURE
         await _tell_of_problem(session, report.problem)
     is_summary = not is_left_alone and not report.problem

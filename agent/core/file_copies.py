@@ -26,6 +26,7 @@ async def keep_files(session: Session, prepared: PreparedCall) -> None:
 
 async def finish_turn(session: Session, *, was_stopped: bool = False) -> None:
     """Find out what the turn has changed. Never raises, and does not keep its end waiting for long."""
+    session.checkpoints.leave_turn()
     work = asyncio.ensure_future(session.copies_disk.run(session.checkpoints.end_turn))
     done, _ = await asyncio.wait({work}, timeout=STOPPED_PATIENCE_S if was_stopped else PATIENCE_S)
     if not done:

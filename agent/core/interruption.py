@@ -44,6 +44,8 @@ class Interruption:
         task = asyncio.ensure_future(work)
         if not await self.finish_or_cancel([task]):
             raise TurnCancelled
+        if task.cancelled():  # by a library, not by us
+            raise ConnectionError("connection reset: what was waited for gave up")
         return task.result()
 
     async def finish_or_cancel(self, tasks: Iterable[asyncio.Future[Any]]) -> bool:

@@ -58,9 +58,9 @@ async def ask(session: Session, request: CallRequest, hooks: CallHooks, kind: st
         stopped = bool(produced) and not isinstance(error, LLMCallError)  # an attempt that failed has been counted
         await call.account_unfinished(produced, hooks.lost_attempts + stopped)
         raise
-    await call.account(reply, hooks.assembler.everything)
     if hooks.lost_attempts:
         await call.account_lost(hooks.lost_attempts)
+    await call.account(reply, hooks.assembler.everything)
     return reply
 
 
@@ -126,6 +126,8 @@ class _Call:
         """Charge attempts that broke before the one that was answered; they are billed all the same."""
         known_usd, worst_usd = model_call_usd(self.price, attempts * self.prompt_tokens, 0)
         lost_usd = in_usd(micro(worst_usd if known_usd is None else known_usd))  # as the ledger counts it
+        if not lost_usd:
+            return
         self.session.ledger.charge_lost(self.reservation.kind, lost_usd)
         await self._report(LLMResult("", finish_reason="lost"), Settled(lost_usd, known=False, warning=None))
 
@@ -162,7 +164,9 @@ class _Call:
 async def report_spending(session: Session, warning: BudgetWarning | None) -> None:
     """Tell what is spent now, the person of a threshold passed, and the model when little is left."""
     ledger = session.ledger
-    await session.send_event(BudgetStatus(ledger.spent_usd, ledger.unknown_usd, ledger.reserved_usd, ledger.cap_usd))
+    await session.send_event(
+        BudgetStatus(ledger.spent_usd, ledger.unknown_usd, ledger.reserved_usd, ledger.cap_usd, ledger.elsewhere_usd)
+    )
     if warning is None:
         return
     await session.send_event(ToolLog("system", warning.text))

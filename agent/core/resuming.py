@@ -41,6 +41,7 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
     session_id = restored.session_id if is_own else new_id()
     if journal is None and session.config.save_sessions:
         journal = Journal.create(journal_path(session.surroundings.state_dir, session_id, utc_now()), session.secrets)
+    is_back = session.has_held(session_id)
     await session.adopt(restored, journal, session_id)
     invalid_model = None if keep_model else _take_model(session, restored)
     if is_own:
@@ -49,7 +50,8 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
         session.record.begin(told=restored.transcript)
     if keep_model:
         session.record_settings()
-    session.set_cap(session.cap_usd)
+    if session.cap_is_of_run:
+        session.record.write("cap", {"cap_usd": session.cap_usd})
     for call in restored.unfinished:
         session.record.add_result(tool_message(call, render("guards/outcome_unknown"), "repair"))
     session.record.repair()
@@ -57,7 +59,9 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
         await session.copies_disk.run(session.checkpoints.adopt_unfinished)
     else:
         await session.copies_disk.run(session.checkpoints.inherit, restored.session_id)
-    survivors = await asyncio.to_thread(marked_processes, f"{SESSION_VARIABLE}={session_id}") if is_own else []
+    survivors = (
+        await asyncio.to_thread(marked_processes, f"{SESSION_VARIABLE}={session_id}") if is_own and not is_back else []
+    )
     still_running = tuple(f"process {pid}: {command[:200]}" for pid, command in survivors)
     if still_running:
         session.inbox.note(render("guards/still_running", processes=still_running))

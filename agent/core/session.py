@@ -115,6 +115,7 @@ class Session:
         self._refused_above: dict[str, int] = {}
         self._spent_usd: dict[str, float] = {}
         self.cap_usd = self.config.max_cost_usd
+        self.cap_is_of_run = self.cap_usd is not None
 
     async def _begin(self) -> None:
         """A fresh conversation. Nothing is written before it has a message."""
@@ -123,6 +124,9 @@ class Session:
         path = journal_path(self.surroundings.state_dir, self.session_id, self.started)
         journal = Journal.create(path, self.secrets) if self.config.save_sessions else None
         self.record = Record(await self._new_history(), journal, self.disk, self._write_head)
+        if not self.cap_is_of_run:
+            self.cap_usd = None
+        self.summaries_to_skip = 0
         self.ledger = self._new_ledger()
         self.parent_id: str | None = None
         self.inbox = Inbox()
@@ -146,15 +150,20 @@ class Session:
         prompt = await asyncio.to_thread(self._system_prompt)
         return ContextManager(prompt, self._window_tokens(), self.router.get_tool_specs_for_llm())
 
+    def has_held(self, session_id: str) -> bool:
+        """Whether this run was in that session before."""
+        return session_id in self._spent_usd
+
     def _new_ledger(self) -> Ledger:
         """An empty ledger under the cap in force; the other conversations of this run have taken their part of it."""
-        elsewhere = sum(usd for session_id, usd in self._spent_usd.items() if session_id != self.session_id)
-        return Ledger(self.cap_usd, elsewhere)
+        others = (usd for session_id, usd in self._spent_usd.items() if session_id != self.session_id)
+        return Ledger(self.cap_usd, sum(others) if self.cap_is_of_run else 0.0)
 
     def set_cap(self, cap_usd: float | None) -> None:
         """Set, change or (None) take away the cap on what this run, and the session it goes on with, may cost."""
+        self.cap_usd, self.cap_is_of_run = cap_usd, True
         self.ledger.set_cap(cap_usd)
-        self.cap_usd = cap_usd
+        self.summaries_to_skip = 0
         self.record.write("cap", {"cap_usd": cap_usd})
 
     def _write_head(self, journal: Journal) -> None:
@@ -189,8 +198,9 @@ class Session:
         self.turns, self.turn_count = list(restored.turns), restored.turn_count
         self.was_compacted = restored.messages != restored.transcript
         self._call_ids = {call.id for message in restored.messages for call in message.tool_calls}
-        if self.cap_usd is None:  # a session does not lose its cap because this run was started without one
+        if not self.cap_is_of_run:  # a session does not lose its cap because this run was started without one
             self.cap_usd = restored.cap_usd
+        self.summaries_to_skip = 0
         self.ledger = self._new_ledger()
         for charge in restored.charges if session_id == restored.session_id else ():
             self.ledger.charge_earlier(charge.kind, charge.usd, charge.known)

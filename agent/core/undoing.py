@@ -32,6 +32,8 @@ async def undo(session: Session, turns: int = 1, what: What = "both") -> UndoCom
     report = RestoreReport((), (), None)
     if what != "chat":
         report = await session.copies_disk.run(session.checkpoints.restore, [mark.id for mark in marks])
+        if report.failed:
+            raise UndoImpossible(f"Nothing was taken back: {report.not_covered}. Try again, or /undo chat.")
     if earlier is not None:
         session.history.restore(earlier)
         session.record.changed(before, "undo")

@@ -342,6 +342,7 @@ class BudgetStatus:
     """What has been spent and what may be. Sent after every charge, and in answer to a changed cap.
 
     `unknown_usd` is the part of `spent_usd` that is a worst case because no price is known. `cap_usd` None: no cap.
+    `elsewhere_usd` is what this run has spent in other conversations: it counts against the cap too.
     """
 
     event_type: ClassVar[str] = "budget_status"
@@ -349,6 +350,7 @@ class BudgetStatus:
     unknown_usd: float
     reserved_usd: float
     cap_usd: float | None
+    elsewhere_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

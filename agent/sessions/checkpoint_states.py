@@ -113,6 +113,8 @@ class RestoreReport:
     restored: tuple[str, ...]
     kept: tuple[str, ...]
     not_covered: str | None
+    failed: bool = False
+    """Nothing was even tried: the copies could not be read, or somebody stopped it. `not_covered` says why."""
 
 
 def was_absent(before: Mapping[str, State], path: str) -> bool:

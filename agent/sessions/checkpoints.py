@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import threading
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -58,7 +59,8 @@ class _OpenTurn:
 class Checkpoints:
     """The checkpoints of one session in one workspace.
 
-    All methods but `begin_turn` and `interrupt` block: call them in a thread. None raises for trouble with files.
+    All methods but `begin_turn`, `leave_turn` and `interrupt` block: call them in a thread. None raises for trouble
+    with files.
     """
 
     def __init__(self, state_dir: Path, session_id: str, workspace: Path, limits: Limits = _DEFAULT_LIMITS) -> None:
@@ -70,6 +72,8 @@ class Checkpoints:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._turn: _OpenTurn | None = None
+        self._left: deque[_OpenTurn] = deque()
+        """Turns that are over and whose end is still to be looked at."""
         self._unsaved: list[Record] = []
         """Turns whose manifest could not be written: a restore should at least say so."""
 
@@ -108,12 +112,20 @@ class Checkpoints:
                 logger.warning("no checkpoint: %s", error)
                 turn.notes.append(f"no copies could be kept ({_cause(error)})")
 
+    def leave_turn(self) -> None:
+        """The turn is over, however it ended; `end_turn` looks at its end. No I/O: another may begin at once."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self._left.append(turn)
+
     def end_turn(self) -> TurnChanges | None:
-        """The turn is over, however it ended: tells what it changed, None if that is nothing and all was covered."""
+        """What the turn that was left (or is open) has changed, None if that is nothing and all was covered."""
         with self._lock:
             within_s = self._limits.stopped_s if self._stop.is_set() else math.inf
             self._stop.clear()
-            turn, self._turn = self._turn, None
+            if not self._left:
+                self.leave_turn()
+            turn = self._left.popleft() if self._left else None
             if turn is None or not (turn.before or turn.notes):
                 return None
             return self._finish(turn.number, turn.record(), within_s)
@@ -276,7 +288,7 @@ def _located(path: Path) -> str:
 
 def _nothing_restored(error: OSError | StoppedError) -> RestoreReport:
     logger.warning("no file is restored: %s", error)
-    return RestoreReport((), (), f"no file was restored ({_cause(error)})")
+    return RestoreReport((), (), f"no file was restored ({_cause(error)})", failed=True)
 
 
 def _cause(error: OSError | StoppedError) -> str:

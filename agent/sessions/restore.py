@@ -70,7 +70,10 @@ def restore(path: Path) -> RestoredSession:
     records = read_records(path)
     for record in records:
         replay.add(record)
-    return replay.result(path, records.dropped)
+    restored = replay.result(path, records.dropped)
+    if restored.session_id in {".", ".."} or "/" in restored.session_id:  # it becomes the name of files
+        raise JournalError(f"{path} calls its session {restored.session_id!r}, which cannot be an id")
+    return restored
 
 
 def messages_before(path: Path, message_id: str) -> tuple[Message, ...] | None:

@@ -64,4 +64,5 @@ def spent_text(budget: BudgetStatus) -> str:
     """`$4.98 of $5.00 spent`, and how much of that is only a worst case."""
     cap = f" of {format_usd(budget.cap_usd)}" if budget.cap_usd is not None else ""
     unknown = f", up to {format_usd(budget.unknown_usd)} of it at unknown prices" if budget.unknown_usd else ""
-    return f"{format_usd(budget.spent_usd)}{cap} spent{unknown}"
+    elsewhere = f", and {format_usd(budget.elsewhere_usd)} in other conversations" if budget.elsewhere_usd else ""
+    return f"{format_usd(budget.spent_usd)}{cap} spent{elsewhere}{unknown}"

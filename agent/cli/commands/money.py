@@ -61,7 +61,7 @@ def cap_text(budget: BudgetStatus) -> str:
     """`$1.20 of $5.00 spent, $3.80 left`."""
     if budget.cap_usd is None:
         return f"{spent_text(budget)}; no cap"
-    left_usd = max(0.0, budget.cap_usd - budget.spent_usd - budget.reserved_usd)
+    left_usd = max(0.0, budget.cap_usd - budget.elsewhere_usd - budget.spent_usd - budget.reserved_usd)
     return f"{spent_text(budget)}; {format_usd(left_usd)} left"
 
 

@@ -1,6 +1,7 @@
 """Tools, hooks and files that misbehave: the turn ends, every call has one result, and no money stays held."""
 
 import asyncio
+import fcntl
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,12 +10,14 @@ from typing import Any
 
 from agent.core.agent_loop import Resumption
 from agent.protocol.events import (
+    BudgetStatus,
     ErrorRaised,
     Interrupted,
     LLMCall,
     NewComplete,
     ResumeComplete,
     ToolCallStarted,
+    ToolLog,
     ToolOutput,
     TurnComplete,
 )
@@ -159,6 +162,68 @@ async def test_what_the_person_does_after_leaving_a_question_is_not_undone(tmp_p
         undone = (await loop.operate(OpType.UNDO, turns=2)).payload
         assert undone.kept_files == ("a.txt",)
         assert (tmp_path / "workspace" / "a.txt").read_text() == "mine"
+
+
+async def test_a_turn_that_comes_at_once_does_not_take_the_end_of_the_last_one(tmp_path: Path) -> None:
+    def write(name: str) -> dict[str, Any]:
+        return calls(call("write", {"path": name, "content": name}))
+
+    async with running(tmp_path, [write("a.txt"), {"text": "one"}, write("b.txt"), {"text": "two"}]) as loop:
+        await loop.turn("first")
+        loop.session.checkpoints.begin_turn("left")
+        loop.session.checkpoints.leave_turn()  # as after a stop, with its end still to be looked at
+        await loop.turn("second")
+        await loop.session.copies_disk.run(loop.session.checkpoints.end_turn)
+        undone = (await loop.operate(OpType.UNDO, turns=2)).payload
+        assert sorted(undone.restored_files) == ["a.txt", "b.txt"]
+
+
+async def test_undo_changes_nothing_when_the_files_cannot_be_put_back(tmp_path: Path) -> None:
+    write = calls(call("write", {"path": "a.txt", "content": "1"}))
+    async with running(tmp_path, [write, {"text": "one"}]) as loop:
+        await loop.turn("first")
+        said = loop.wire()
+        with (tmp_path / "state" / "checkpoints" / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another ml-intern is tidying up
+            loop.outside_ends = 1
+            error = (await loop.operate(OpType.UNDO)).payload
+        assert "Nothing was taken back" in error.error
+        assert loop.wire() == said
+        assert (await loop.operate(OpType.UNDO)).payload.restored_files == ("a.txt",)
+
+
+async def test_what_other_conversations_cost_is_shown_and_warned_of(tmp_path: Path) -> None:
+    answers = [PRICE, *[{"text": "an answer", "usage": USAGE}] * 9]  # 0.02 USD each
+    async with running(tmp_path, answers, max_cost_usd=0.05) as loop:
+        await loop.turn()
+        await loop.operate(OpType.NEW)
+        status = loop.of(BudgetStatus)[-1]
+        assert (status.spent_usd, status.elsewhere_usd) == (0.0, 0.02)
+        await loop.turn()
+        assert any("80 %" in log.log for log in loop.of(ToolLog))
+
+
+async def test_the_cap_of_one_session_is_not_that_of_another(tmp_path: Path) -> None:
+    answers = [PRICE, *[{"text": "an answer", "usage": USAGE}] * 9]
+    async with running(tmp_path, answers, max_cost_usd=0.03) as first:
+        await first.turn()
+        path = first.session.record.saved_path
+    async with running(tmp_path, answers) as loop:  # a run without a cap
+        for _ in range(3):
+            await loop.turn()
+        await loop.operate(OpType.RESUME, path=str(path))
+        assert (await loop.turn()).payload.stop_reason == "done"  # 0.02 of its 0.03
+        assert (await loop.turn()).payload.stop_reason == "budget"
+        await loop.operate(OpType.NEW)
+        assert (await loop.turn()).payload.stop_reason == "done"
+
+
+async def test_the_session_one_is_in_is_not_resumed(tmp_path: Path) -> None:
+    async with running(tmp_path, [{"text": "one"}]) as loop:
+        await loop.turn()
+        loop.outside_ends = 1
+        error = (await loop.operate(OpType.RESUME, path=str(loop.session.record.saved_path))).payload
+        assert "the session you are in" in error.error
 
 
 # --- forks -----------------------------------------------------------------------------------------------------------

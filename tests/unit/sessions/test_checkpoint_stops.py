@@ -109,7 +109,9 @@ def test_a_restore_changes_nothing_while_another_process_tidies_up(
     checkpoints.end_turn()
     with tidied_by_another(state_dir):
         report = checkpoints.restore(["t1"])
-    assert report == RestoreReport((), (), "no file was restored (another ml-intern is tidying the checkpoints up)")
+    assert report == RestoreReport(
+        (), (), "no file was restored (another ml-intern is tidying the checkpoints up)", failed=True
+    )
     assert (workspace / "0.py").read_text() == "agent"
     assert checkpoints.restore(["t1"]).restored == ("0.py",)
 
@@ -223,7 +225,9 @@ def test_a_restore_that_is_stopped_before_it_begins_changes_nothing(checkpoints:
     checkpoints.end_turn()
     with interrupted_at(checkpoints, "open", 10):
         report = checkpoints.restore(["t1"])
-    assert report == RestoreReport((), (), "no file was restored (it was stopped before all was looked at)")
+    assert report == RestoreReport(
+        (), (), "no file was restored (it was stopped before all was looked at)", failed=True
+    )
     assert {path.read_text() for path in workspace.iterdir()} == {"agent"}
     assert len(checkpoints.restore(["t1"]).restored) == FILES
 
