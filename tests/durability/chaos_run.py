@@ -117,14 +117,18 @@ def check_spending(events: Iterable[Event], cap_usd: float | None) -> int:
 
     Returns what all calls cost, in micro-dollars.
     """
-    spent_micro = 0
+    spent_micro = lost_micro = 0
     for event in events:
         call = event.payload
         if not isinstance(call, LLMCall) or not call.charged_usd:
             continue
-        if cap_usd is not None and call.finish_reason != "lost":
+        if call.finish_reason == "lost":  # told just before the answer of the same call
+            lost_micro += round(call.charged_usd * 1e6)
+            continue
+        if cap_usd is not None:
             # Before its first charge, a server that should be free was let through.
             left = spent_micro < cap_usd * 1e6 or spent_micro == 0
             assert left, f"event {event.seq}: a call after {spent_micro} µ$ of {cap_usd} $"
-        spent_micro += round(call.charged_usd * 1e6)
-    return spent_micro
+        spent_micro += round(call.charged_usd * 1e6) + lost_micro
+        lost_micro = 0
+    return spent_micro + lost_micro
