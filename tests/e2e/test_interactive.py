@@ -560,7 +560,7 @@ def test_turns_are_counted_right_after_leaving_a_question(talk: Talk) -> None:
     terminal = talk(bash("touch a"), {"text": "two"}, {"text": "three"})
     ask(terminal, "alpha")
     terminal.wait_for(r"touch a")
-    terminal.wait_for(r"(?i)y.*n")
+    terminal.wait_for(r"(?m)^\[y\]es / \[n\]o[^\n]*$")
     terminal.key("ctrl-c")
     terminal.wait_for("Interrupted")
     ask(terminal, "beta")
