@@ -59,6 +59,7 @@ class ApprovalDecision:
     block_reason: str | None = None
     estimated_cost_usd: float | None = None
     remaining_cap_usd: float | None = None
+    hints: tuple[str, ...] = ()
 
     @property
     def requires_approval(self) -> bool:
@@ -139,6 +140,7 @@ class ApprovalPolicy:
             billable=need.billable,
             auto_approval_blocked=blocked,
             block_reason=need.reason if blocked else None,
+            hints=need.hints,
         )
 
 

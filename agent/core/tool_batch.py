@@ -215,8 +215,9 @@ def _record(session: Session, prepared: PreparedCall, result: ToolResult) -> Cal
 
 async def approval_item(session: Session, prepared: PreparedCall) -> ApprovalItem:
     """What the person is shown of a call that waits."""
-    decision = prepared.decision
+    decision, spec = prepared.decision, session.router.find(prepared.call.function.name)
     assert decision is not None  # only decided calls wait
+    assert spec is not None
     return ApprovalItem(
         tool=prepared.call.function.name,
         arguments=prepared.arguments,
@@ -229,6 +230,8 @@ async def approval_item(session: Session, prepared: PreparedCall) -> ApprovalIte
         block_reason=decision.block_reason,
         estimated_cost_usd=decision.estimated_cost_usd,
         remaining_cap_usd=decision.remaining_cap_usd,
+        hints=decision.hints,
+        editable=spec.editable if isinstance(prepared.arguments.get(spec.editable or ""), str) else None,
     )
 
 
@@ -257,7 +260,7 @@ async def settle_approvals(session: Session, answered: Answered) -> list[CallRec
     for prepared in answered.calls:
         answer = answered.answers.get(prepared.call.id, {})
         if answer.get("approved"):
-            approved.append(_with_edits(prepared, answer))
+            approved.append(_with_edits(session, prepared, answer))
             await session.send_event(_state(prepared, "approved"))
             await _remember_rule(session, answer.get("always_rule"))
         else:
@@ -283,9 +286,12 @@ async def _remember_rule(session: Session, rule: str | None) -> None:
         await session.send_event(ToolLog("system", f"Not remembered: {error}"))
 
 
-def _with_edits(prepared: PreparedCall, answer: Mapping[str, Any]) -> PreparedCall:
+def _with_edits(session: Session, prepared: PreparedCall, answer: Mapping[str, Any]) -> PreparedCall:
     """The call as the person changed it: an edited script, another namespace."""
-    changes = {"script": answer.get("edited_script"), "namespace": answer.get("namespace")}
+    spec = session.router.find(prepared.call.function.name)
+    changes = {"namespace": answer.get("namespace")}
+    if spec is not None and spec.editable:
+        changes[spec.editable] = answer.get("edited_script")
     changes = {name: value for name, value in changes.items() if value is not None and name in prepared.arguments}
     if not changes:
         return prepared

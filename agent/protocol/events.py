@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 from agent.protocol.messages import utc_now
+from agent.protocol.modes import Mode
 
 ToolState = str
 """approved, rejected, running, cancelled, abandoned, billing_required, or a lower-cased HF job stage."""
@@ -33,8 +34,9 @@ class PlanItem:
 class ApprovalItem:
     """One tool call that waits for the person.
 
-    `reason` says why it asks, `preview` is what the person should read before deciding (a unified diff, a script),
-    `always_rule` the permission rule that "always allow" would add, or None where that is not offered.
+    `reason` says why it asks, `hints` what else a careful person would want pointed out; `preview` is what to read
+    before deciding (a unified diff, a script), `always_rule` the permission rule that "always allow" would add, or None
+    where that is not offered. `editable` names the argument that the person may change, None: there is none.
     """
 
     tool: str
@@ -48,6 +50,17 @@ class ApprovalItem:
     block_reason: str | None = None
     estimated_cost_usd: float | None = None
     remaining_cap_usd: float | None = None
+    hints: tuple[str, ...] = ()
+    editable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolInfo:
+    """A tool that the model has: its name, the first sentence of its description, the tokens it takes."""
+
+    name: str
+    summary: str
+    tokens: int
 
 
 # --- the life of a session -------------------------------------------------------------------------------------------
@@ -192,6 +205,24 @@ class ToolLog:
     log: str
     agent_id: str | None = None
     label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProgress:
+    """How a running call stands right now: a later one replaces it, and none is kept.
+
+    `text` are the last lines that it has printed. `done` of `total` (None: unknown) in `unit` is for what can be
+    measured (bytes, files, steps); `label` says what of.
+    """
+
+    event_type: ClassVar[str] = "tool_progress"
+    tool: str
+    tool_call_id: str
+    text: str = ""
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,13 +398,52 @@ class ToolCharge:
 
 @dataclass(frozen=True, slots=True)
 class SettingsChanged:
-    """A `configure` operation was carried out; these are the settings now. `changed` names what was asked for."""
+    """Settings were changed, by a `configure` operation or an accepted plan; these are the settings now.
+
+    `changed` names what was asked for; `mode` is one of agent/protocol/modes.py.
+    """
 
     event_type: ClassVar[str] = "settings_changed"
     model_name: str
     yolo_mode: bool
     reasoning_effort: str | None = None
     changed: tuple[str, ...] = ()
+    mode: Mode = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class ContextReport:
+    """What fills the model's window, in answer to a `context` operation. All figures but the count are tokens."""
+
+    event_type: ClassVar[str] = "context_report"
+    window_tokens: int
+    threshold_tokens: int
+    used_tokens: int
+    system_tokens: int
+    tools_tokens: int
+    messages_tokens: int
+    message_count: int
+    tools: tuple[ToolInfo, ...] = ()
+    memory_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceDiff:
+    """What the session has changed in files so far: a unified diff, empty if nothing; `not_covered` has no copy."""
+
+    event_type: ClassVar[str] = "workspace_diff"
+    diff: str
+    not_covered: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRun:
+    """The end of a command that the person ran themselves (`!command`); the model reads it with the next turn."""
+
+    event_type: ClassVar[str] = "command_run"
+    command: str
+    output: str
+    success: bool
 
 
 # --- telemetry of compute: local records for the journal and /cost; nothing leaves the machine ------------------------
@@ -455,6 +525,7 @@ Payload = (
     | ToolCallStarted
     | ToolOutput
     | ToolLog
+    | ToolProgress
     | ToolStateChange
     | ApprovalRequired
     | PlanUpdate
@@ -469,6 +540,9 @@ Payload = (
     | BudgetStatus
     | ToolCharge
     | SettingsChanged
+    | ContextReport
+    | WorkspaceDiff
+    | CommandRun
     | HfJobSubmit
     | HfJobComplete
     | SandboxCreate
@@ -488,6 +562,10 @@ OPERATION_ENDS = (
     ResumeComplete,
     Renamed,
     SettingsChanged,
+    ContextReport,
+    WorkspaceDiff,
+    CommandRun,
+    Feedback,
     Shutdown,
 )
 """After one of these a user interface may ask the person again. (`Compacted` also occurs inside a turn.)"""

@@ -20,7 +20,12 @@ class OpType(Enum):
     NEW = "new"  # {clear_screen: bool}
     RESUME = "resume"  # {path, fork?: bool}
     RENAME = "rename"  # {title}
-    CONFIGURE = "configure"  # {model_name?: str, yolo_mode?: bool, reasoning_effort?: str|None, cap_usd?: float|None}
+    CONFIGURE = "configure"  # {model_name?: str, mode?: Mode, yolo_mode?: bool, reasoning_effort?: str|None,
+    #                           cap_usd?: float|None}
+    CONTEXT = "context"  # none; answered by `context_report`
+    DIFF = "diff"  # none; answered by `workspace_diff`
+    FEEDBACK = "feedback"  # {rating: "up" | "down", comment?: str}; answered by `feedback`
+    SHELL = "shell"  # {command}: the person's own command; answered by `command_run`, or `interrupted`
     SHUTDOWN = "shutdown"  # none
 
 
@@ -44,8 +49,9 @@ class Submission:
 class ApprovalAnswer:
     """The person's word on one pending tool call.
 
-    `feedback` is passed to the model verbatim when `approved` is false. `edited_script` replaces the call's `script`
-    argument. `always_rule` is a permission rule added for the rest of the session (see agent/core/approval_policy.py).
+    `feedback` is passed to the model verbatim when `approved` is false. `edited_script` replaces the argument that the
+    call's `ApprovalItem.editable` names. `always_rule` is a permission rule added for the rest of the session (see
+    agent/core/approval_policy.py).
     """
 
     tool_call_id: str

@@ -82,13 +82,15 @@ class ApprovalNeed:
 
     `kind`: `free` runs at once; `ask` wants the person's yes, which yolo and headless give by themselves; `human` is
     never approved automatically. `reason` is shown to the person. `always_rule` is the permission rule that "always
-    allow this" would add, None where that would be unwise. `billable`: it can cost money.
+    allow this" would add, None where that would be unwise. `billable`: it can cost money. `hints` point out what a
+    careful person would look at, in a few words each.
     """
 
     kind: Literal["free", "ask", "human"]
     reason: str = ""
     always_rule: str | None = None
     billable: bool = False
+    hints: tuple[str, ...] = ()
 
 
 FREE = ApprovalNeed("free")
@@ -130,6 +132,7 @@ class ToolSpec:
     the doom-loop guard tolerates longer. `subject(arguments, workspace)` gives the text that permission rules match
     against, `subject_kind` how: a shell command by its parts, an absolute path by its segments, other text by words.
     `changes` names the files to keep a copy of before the call, `estimate_cost` the most it can cost (None: nothing).
+    `editable` names the text argument that the person may change when asked for approval (a command, a script).
     """
 
     name: str
@@ -143,6 +146,7 @@ class ToolSpec:
     subject_kind: Literal["command", "path", "text"] = "text"
     changes: Changes = changes_nothing
     estimate_cost: Callable[[Mapping[str, Any]], CostEstimate | None] = field(default=lambda _arguments: None)
+    editable: str | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """The OpenAI function form sent to a provider."""

@@ -24,10 +24,13 @@ from agent.protocol.events import (
     AssistantChunk,
     AssistantMessage,
     BudgetStatus,
+    ContextReport,
     Event,
     ToolCallStarted,
     ToolOutput,
+    ToolProgress,
     TurnComplete,
+    WorkspaceDiff,
 )
 from agent.protocol.messages import Message, ToolCall, utc_now
 from agent.protocol.private_files import make_private_dir
@@ -43,7 +46,7 @@ logger = logging.getLogger(__name__)
 MAX_UNWRITTEN_BYTES: Final = 64 << 20
 """How much is kept in memory of what the disk refuses; the record that crosses the line is kept as well."""
 
-_NOT_KEPT: Final = (AssistantChunk, BudgetStatus)
+_NOT_KEPT: Final = (AssistantChunk, BudgetStatus, ToolProgress, ContextReport, WorkspaceDiff)
 
 _HELD_BY_MESSAGES: Final = {
     ToolCallStarted: "arguments",

@@ -101,6 +101,7 @@ def bash_spec(approval: ApprovalRule, *, max_output_file_bytes: int = MAX_OUTPUT
         subject=lambda arguments, _workspace: str(arguments.get("command") or ""),
         subject_kind="command",
         changes=_changes,
+        editable="command",
     )
 
 

@@ -58,6 +58,7 @@ def write_spec() -> ToolSpec:
         subject=path_subject,
         subject_kind="path",
         changes=path_changes,
+        editable="content",
     )
 
 

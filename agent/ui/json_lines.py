@@ -14,7 +14,9 @@ from agent.protocol.events import (
     AssistantMessage,
     AssistantStreamEnd,
     BudgetStatus,
+    CommandRun,
     Compacted,
+    ContextReport,
     ErrorRaised,
     Event,
     Feedback,
@@ -39,9 +41,11 @@ from agent.protocol.events import (
     ToolCharge,
     ToolLog,
     ToolOutput,
+    ToolProgress,
     ToolStateChange,
     TurnComplete,
     UndoComplete,
+    WorkspaceDiff,
 )
 from agent.ui.streams import TextSink
 
@@ -154,7 +158,15 @@ class JsonResultRenderer:
                 pass
             case ToolCallStarted() | ToolOutput() | ToolLog() | Compacted() | UndoComplete():
                 pass
-            case Steered() | Renamed() | BudgetStatus():
+            case (
+                Steered()
+                | Renamed()
+                | BudgetStatus()
+                | ToolProgress()
+                | ContextReport()
+                | WorkspaceDiff()
+                | CommandRun()
+            ):
                 pass
             case Shutdown() | ResumedFrom() | HfJobSubmit() | HfJobComplete():
                 pass

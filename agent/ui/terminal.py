@@ -13,7 +13,9 @@ from agent.protocol.events import (
     AssistantMessage,
     AssistantStreamEnd,
     BudgetStatus,
+    CommandRun,
     Compacted,
+    ContextReport,
     ErrorRaised,
     Event,
     Feedback,
@@ -39,9 +41,11 @@ from agent.protocol.events import (
     ToolCharge,
     ToolLog,
     ToolOutput,
+    ToolProgress,
     ToolStateChange,
     TurnComplete,
     UndoComplete,
+    WorkspaceDiff,
 )
 from agent.ui.console import print_text
 from agent.ui.diff_view import is_diff, preview_text
@@ -114,6 +118,8 @@ class TerminalRenderer:
                 self._last_kind = self._last_kind or "input"
                 self._answer_shown = False
             case Ready() | Shutdown() | LLMCall() | BudgetStatus() | ResumedFrom() | HfJobSubmit() | HfJobComplete():
+                pass
+            case ToolProgress() | ContextReport() | WorkspaceDiff() | CommandRun():
                 pass
             case ToolCharge() | SandboxCreate() | SandboxDestroy() | Feedback():
                 pass

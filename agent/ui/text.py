@@ -10,7 +10,9 @@ from agent.protocol.events import (
     AssistantMessage,
     AssistantStreamEnd,
     BudgetStatus,
+    CommandRun,
     Compacted,
+    ContextReport,
     ErrorRaised,
     Event,
     Feedback,
@@ -36,9 +38,11 @@ from agent.protocol.events import (
     ToolCharge,
     ToolLog,
     ToolOutput,
+    ToolProgress,
     ToolStateChange,
     TurnComplete,
     UndoComplete,
+    WorkspaceDiff,
     to_data,
 )
 from agent.ui.limits import LimitNotes
@@ -108,7 +112,9 @@ class TextRenderer:
                 self._show_detail(payload)
             case HfJobSubmit() | HfJobComplete() | SandboxCreate() | SandboxDestroy() | Feedback() | ResumedFrom():
                 self._show_detail(event.payload)
-            case Processing() | Shutdown() | BudgetStatus() | ToolCharge():
+            case Processing() | Shutdown() | BudgetStatus() | ToolCharge() | ToolProgress():
+                pass
+            case ContextReport() | WorkspaceDiff() | CommandRun():  # answers to a person at a terminal
                 pass
             case _ as never:
                 assert_never(never)

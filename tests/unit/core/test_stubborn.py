@@ -303,7 +303,14 @@ async def test_the_model_is_told_that_the_person_changed_a_call(tmp_path: Path) 
         return ToolResult(f"ran {arguments['script']}")
 
     asks = lambda _arguments, _context: ApprovalNeed("human", "a job")  # noqa: E731
-    tool = ToolSpec("job", "", {"type": "object", "properties": {"script": {"type": "string"}}}, run, approval=asks)
+    tool = ToolSpec(
+        "job",
+        "",
+        {"type": "object", "properties": {"script": {"type": "string"}}},
+        run,
+        approval=asks,
+        editable="script",
+    )
     async with running(tmp_path, [calls(call("job", {"script": "a.py"})), {"text": "ok"}], tools=[tool]) as loop:
         (item,) = (await loop.turn()).payload.tools
         answer = {"tool_call_id": item.tool_call_id, "approved": True, "edited_script": "b.py"}

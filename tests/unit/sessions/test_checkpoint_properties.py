@@ -86,7 +86,7 @@ def perform(root: Path, action: Action) -> None:
         elif action.kind == "mkdir":
             clear(path)
             path.mkdir(parents=True)
-        elif action.kind == "copy":
+        elif action.kind == "copy" and not other.resolve().is_relative_to(path.resolve()):  # nor does cp do that
             shutil.copytree(path, other, symlinks=True, dirs_exist_ok=True)
     except (OSError, shutil.Error):
         pass
