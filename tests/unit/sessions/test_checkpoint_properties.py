@@ -65,6 +65,10 @@ def clear(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def is_inside(path: Path, directory: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
+
+
 def perform(root: Path, action: Action) -> None:
     """What a shell command may do. One that makes no sense here fails, as commands do."""
     path, other = root / action.path, root / action.other
@@ -86,7 +90,7 @@ def perform(root: Path, action: Action) -> None:
         elif action.kind == "mkdir":
             clear(path)
             path.mkdir(parents=True)
-        elif action.kind == "copy" and not other.resolve().is_relative_to(path.resolve()):  # nor does cp do that
+        elif action.kind == "copy" and not is_inside(other, path):  # nor does cp do that
             shutil.copytree(path, other, symlinks=True, dirs_exist_ok=True)
     except (OSError, shutil.Error):
         pass
