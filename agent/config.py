@@ -40,6 +40,7 @@ from agent.config_loading import (
     project_problems,
     read_object,
     state_dir,
+    strength,
     substitute,
 )
 
@@ -122,6 +123,7 @@ def load_config(
     done.problems += _convert_expanded(tree, done)
     if done.problems:
         raise ConfigError(done.problems)
+    _settle_mode(tree)
     try:
         config = Config.model_validate(tree.data)
     except ValidationError as error:
@@ -190,6 +192,19 @@ def _convert_expanded(tree: Tree, done: Substitution) -> Iterator[str]:
                 tree.data[name] = _scalar(name, tree.data[name].strip())
             except ValueError as error:
                 yield f"{tree.setter(key).where(key)}: {error}"
+
+
+def _settle_mode(tree: Tree) -> None:
+    """Let the stronger of `mode` and the older `yolo_mode` decide on both; on the same layer `mode` does."""
+    mode, yolo = tree.data.get("mode", "ask"), tree.data.get("yolo_mode", False)
+    if not isinstance(yolo, bool):
+        return  # reported when it is validated
+    of_mode, of_yolo = tree.setter(("mode",)), tree.setter(("yolo_mode",))
+    if strength(of_yolo) > strength(of_mode):
+        if yolo != (mode == "yolo"):
+            tree.add({"mode": "yolo" if yolo else "ask"}, of_yolo)
+    elif yolo != (mode == "yolo"):
+        tree.add({"yolo_mode": mode == "yolo"}, of_mode)
 
 
 # --- what is wrong, in words -----------------------------------------------------------------------------------------

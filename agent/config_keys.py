@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from agent.config_loading import printable
+from agent.protocol.modes import Mode
 
 Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
 AutoEvent = Literal["approval_required", "error", "turn_complete"]
@@ -128,7 +129,9 @@ class Config(_Section):
     personal_trace_repo_template: str = "{hf_user}/ml-intern-sessions"
     auto_save_interval: int = Field(default=1, ge=0)
     heartbeat_interval_s: int = Field(default=60, ge=0)
+    mode: Mode = "ask"
     yolo_mode: bool = False
+    """The older word for `mode: "yolo"`, and always in step with it."""
     confirm_cpu_jobs: bool = True
     auto_file_upload: bool = False
     max_iterations: int = 300
@@ -142,6 +145,19 @@ class Config(_Section):
     messaging: MessagingConfig = Field(default_factory=MessagingConfig)
     permissions: Permissions = Field(default_factory=Permissions)
     child_env: list[str] = Field(default_factory=list)
+    theme: Literal["auto", "dark", "light"] = "auto"
+    vi_mode: bool = False
+    plain: bool = False
+    status_line_command: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_mode(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("yolo_mode", False), bool):
+            return data
+        if "mode" not in data:
+            return {**data, "mode": "yolo"} if data.get("yolo_mode") else data
+        return {**data, "yolo_mode": data["mode"] == "yolo"}
 
     @field_validator("mcpServers", "messaging", "permissions", mode="before")
     @classmethod

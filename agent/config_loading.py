@@ -31,8 +31,8 @@ a key added to Config is the person's alone until it is named here."""
 CUMULATIVE_KEYS: frozenset[Key] = frozenset({("permissions", "ask"), ("permissions", "deny")})
 """Lists that grow from layer to layer instead of being replaced: a later layer can only tighten."""
 
-_LITERAL_SECTIONS = frozenset({"permissions"})
-"""Sections whose text is taken as written: `${X}` in a permission rule is part of a shell command."""
+_LITERAL_SECTIONS = frozenset({"permissions", "status_line_command"})
+"""Keys whose text is taken as written: `${X}` there is part of a shell command."""
 
 _SECRET_NAME = re.compile(r"token|key|secret|passw|authorization|credential|cookie", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::(-)?([^}]*))?\}")
@@ -279,11 +279,16 @@ class Tree:
                 return self.origins[path]
             below = [layer for other, layer in self.origins.items() if other[:length] == path]
             if below:
-                return max(below, key=lambda layer: _STRENGTH.index(layer.name.split(" + ")[-1]))
+                return max(below, key=strength)
         return DEFAULT
 
 
 _STRENGTH = ("default", "bundled", "user", "project", "environment", "flags")
+
+
+def strength(layer: Layer) -> int:
+    """The rank of a layer: what a stronger one sets counts."""
+    return _STRENGTH.index(layer.name.split(" + ")[-1])
 
 
 def text_leaves(value: Any, key: Key = ()) -> Iterator[tuple[Key, str]]:

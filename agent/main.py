@@ -34,6 +34,14 @@ def _carry_out(arguments: Arguments) -> int:
             from agent.cli.sessions_command import run_sessions
 
             return run_sessions(list(arguments.rest), environ=os.environ, cwd=Path.cwd(), out=sys.stdout)
+        if arguments.command == "doctor":
+            from agent.cli.doctor.command import run_doctor
+
+            return run_doctor(arguments, environ=os.environ, cwd=Path.cwd(), stdin=sys.stdin, out=sys.stdout)
+        if arguments.command == "completion":
+            from agent.cli.completion_command import run_completion
+
+            return run_completion(arguments.rest[0], sys.stdout)
         from agent.cli.start import run
 
         return run(arguments)

@@ -12,7 +12,9 @@ Both raise AssertionError that names the broken rule and shows the place. The ru
     least the state `cancelled`; what waited for approval is settled before the turn goes on;
  4. the outputs of a batch come in the order of its calls (calls the person rejected: in order among themselves);
  5. a streamed response that had chunks is closed by one `assistant_stream_end` before anything else happens;
- 6. `approval_required` counts its tools, and none of them has run.
+ 6. `approval_required` counts its tools, and none of them has run;
+ 7. a command of the person's own stands outside turns: `tool_call`, its one `tool_output`, then `command_run` or
+    `interrupted`.
 """
 
 from __future__ import annotations
@@ -75,6 +77,7 @@ class _Checker:
         self.events = events
         self.outside_ends = outside_ends
         self.turn: _Turn | None = None
+        self.own_command = ""
         self.seen_ids: set[str] = set()
         self.index = 0
         self.last_seq = 0
@@ -115,6 +118,8 @@ class _Checker:
         """Rules 2 to 6 for one event."""
         if kind == "processing":
             self.open_turn()
+        elif self.turn is None and (self.own_command or (kind == "tool_call" and is_own_command(data))):
+            self.check_own_command(kind, data)
         elif self.turn is None:
             self.check_outside(kind)
         else:
@@ -138,6 +143,19 @@ class _Checker:
             self.outside_ends -= 1
             if self.outside_ends < 0:
                 self.fail(f"{kind} outside a turn: a second end, unless it answers an operation (outside_ends=)")
+
+    def check_own_command(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Rule 7."""
+        call_id = data.get("tool_call_id")
+        if kind == "tool_call" and not self.own_command and call_id not in self.seen_ids:
+            self.seen_ids.add(str(call_id))
+            self.own_command = str(call_id)
+        elif kind == "tool_output" and call_id == self.own_command:
+            self.own_command = "ended"
+        elif kind in {"command_run", "interrupted"} and self.own_command == "ended":
+            self.own_command = ""
+        elif kind in IN_TURN_ONLY | OUTSIDE_ENDS | {"command_run", "shutdown"}:
+            self.fail(f"{kind} while a command of the person's own runs")
 
     def check_stream(self, turn: _Turn, kind: str) -> None:
         """Rule 5."""
@@ -231,6 +249,11 @@ class _Checker:
                 self.fail(f"tool outputs came in the order {came}, the calls were {called}")
         turn.batch.clear()
         turn.output_order.clear()
+
+
+def is_own_command(data: Mapping[str, Any]) -> bool:
+    """Whether a `tool_call` tells of a command that the person has typed."""
+    return str(data.get("tool_call_id")).startswith("shell_")
 
 
 def check_turn_grammar(events: Iterable[Any], *, outside_ends: int = 0, finished: bool = True) -> None:

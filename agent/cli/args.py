@@ -1,4 +1,4 @@
-"""The command line. Imports argparse and nothing else: `--help` and `--version` must be instant."""
+"""The command line. Imports argparse and hardly more: `--help` and `--version` must be instant."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent import __version__
+from agent.protocol.modes import MODES
 
 EPILOG = """\
 commands:
   ml-intern config show   print every setting, its value and its origin
   ml-intern sessions      list, show, rm, rename, export, rewind saved sessions
+  ml-intern doctor        check tokens, models, git, disk, GPU; say what to mend
+  ml-intern completion    print a script for completion in bash, zsh or fish
 
 exit codes:
   0 done   1 agent or model error   2 usage or configuration   3 credentials
@@ -25,6 +28,10 @@ without any key:
 
 
 SESSION_COMMANDS = ("list", "show", "rm", "rename", "export", "rewind")
+SHELLS = ("bash", "zsh", "fish")
+THEMES = ("auto", "dark", "light")
+
+Command = Literal["run", "config show", "sessions", "doctor", "completion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class Resume:
 class Arguments:
     """What the person typed, checked as far as it can be without configuration."""
 
-    command: Literal["run", "config show", "sessions"]
+    command: Command
     prompt: str | None
     print_mode: bool
     output_format: Literal["text", "json", "stream-json"]
@@ -51,28 +58,57 @@ class Arguments:
     """Configuration keys set by flags."""
     resume: Resume | None = None
     rest: tuple[str, ...] = ()
-    """The words after `sessions`."""
+    """The words after `sessions`, the shell after `completion`."""
+    probe: bool = False
+    """Whether `doctor` asks the model something."""
 
 
 def parse(argv: Sequence[str]) -> Arguments:
-    """Read the command line. Prints and exits for `--help` and `--version` (0) and for usage errors (2, on stderr)."""
-    if list(argv[:2]) == ["config", "show"]:
-        return _arguments("config show", _config_parser().parse_args(argv[2:]))
-    if list(argv[:1]) == ["sessions"] and (len(argv) == 1 or argv[1].startswith("-") or argv[1] in SESSION_COMMANDS):
-        return Arguments("sessions", None, False, "text", False, None, False, False, {}, rest=tuple(argv[1:]))
-    parser = _run_parser()
-    parsed = parser.parse_args(argv)
+    """Read the command line. Prints and exits for `--help` and `--version` (0) and for usage errors (2, on stderr).
+
+    A prompt may begin like a command: `ml-intern doctor my data set` is one.
+    """
+    words = list(argv)
+    name, rest = (words[0], words[1:]) if words else ("", [])
+    only_flags = not rest or rest[0].startswith("-")
+    if name == "config" and rest[:1] == ["show"]:
+        return _arguments("config show", _parsed(config_parser(), rest[1:]))
+    if name == "sessions" and (only_flags or rest[0] in SESSION_COMMANDS):
+        return Arguments("sessions", None, False, "text", False, None, False, False, {}, rest=tuple(rest))
+    if name == "doctor" and only_flags:
+        return _arguments("doctor", _parsed(doctor_parser(), rest))
+    if name == "completion" and (len(rest) <= 1 or only_flags or rest[0] in SHELLS):
+        shell = completion_parser().parse_args(rest).shell
+        return Arguments("completion", None, False, "text", False, None, False, False, {}, rest=(shell,))
+    parser = run_parser()
+    parsed = _parsed(parser, words)
     if parsed.prompt == ["config", "show"]:
         return _arguments("config show", parsed)
-    if parsed.prompt[:1] == ["config"] and len(parsed.prompt) <= 2:
-        parser.error(f"there is no command '{' '.join(parsed.prompt)}'; did you mean 'ml-intern config show'?")
-    if parsed.prompt[:1] == ["sessions"] and len(parsed.prompt) == 2:
-        known = ", ".join(SESSION_COMMANDS)
-        parser.error(f"there is no command '{' '.join(parsed.prompt)}'; after 'sessions' comes one of {known}")
+    if parsed.prompt == ["doctor"]:
+        return _arguments("doctor", parsed)
+    _refuse_near_commands(parser, parsed.prompt)
     return _arguments("run", parsed)
 
 
-def _arguments(command: Literal["run", "config show"], parsed: argparse.Namespace) -> Arguments:
+def _refuse_near_commands(parser: argparse.ArgumentParser, prompt: list[str]) -> None:
+    """Two words of which the first is a command are a slip rather than a prompt."""
+    if prompt[:1] == ["config"] and len(prompt) <= 2:
+        parser.error(f"there is no command '{' '.join(prompt)}'; did you mean 'ml-intern config show'?")
+    if prompt[:1] == ["doctor"] and len(prompt) == 2:
+        parser.error(f"there is no command '{' '.join(prompt)}'; did you mean 'ml-intern doctor'?")
+    if prompt[:1] == ["sessions"] and len(prompt) == 2:
+        known = ", ".join(SESSION_COMMANDS)
+        parser.error(f"there is no command '{' '.join(prompt)}'; after 'sessions' comes one of {known}")
+
+
+def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    parsed = parser.parse_args(words)
+    if parsed.yolo and parsed.mode not in (None, "yolo"):
+        parser.error(f"--yolo is short for --mode yolo and cannot go with --mode {parsed.mode}; leave one of them out")
+    return parsed
+
+
+def _arguments(command: Command, parsed: argparse.Namespace) -> Arguments:
     flags: dict[str, Any] = {}
     if parsed.model is not None:
         flags["model_name"] = parsed.model
@@ -84,7 +120,10 @@ def _arguments(command: Literal["run", "config show"], parsed: argparse.Namespac
         flags["yolo_mode"] = True
     if parsed.no_budget:
         flags["no_budget"] = True
-    flags |= {key: value for key in ("max_cost_usd", "max_wall_s") if (value := getattr(parsed, key)) is not None}
+    if parsed.plain:
+        flags["plain"] = True
+    same_name = ("max_cost_usd", "max_wall_s", "mode", "theme")
+    flags |= {key: value for key in same_name if (value := getattr(parsed, key)) is not None}
     words = getattr(parsed, "prompt", []) if command == "run" else []
     return Arguments(
         command=command,
@@ -97,6 +136,7 @@ def _arguments(command: Literal["run", "config show"], parsed: argparse.Namespac
         as_json=getattr(parsed, "json", False),
         flags=flags,
         resume=_resume(parsed) if command == "run" else None,
+        probe=getattr(parsed, "probe", False),
     )
 
 
@@ -112,7 +152,7 @@ def _shared_parser() -> argparse.ArgumentParser:
     """Options of every command: those that change settings."""
     shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     shared.add_argument(
-        "-m", "--model", metavar="ID", help="model to use, e.g. anthropic/claude-opus-4-8, ollama/qwen3"
+        "-m", "--model", metavar="MODEL", help="model to use, e.g. anthropic/claude-opus-4-8, ollama/qwen3"
     )
     shared.add_argument("--max-iterations", type=_iterations, metavar="N", help="model calls per turn (-1: no limit)")
     shared.add_argument(
@@ -126,13 +166,17 @@ def _shared_parser() -> argparse.ArgumentParser:
     )
     shared.add_argument("--no-budget", action="store_true", help="allow billable compute without a cap, unattended")
     shared.add_argument("--sandbox-tools", action="store_true", help="run tools in a Hugging Face sandbox, not here")
-    shared.add_argument("--yolo", action="store_true", help="approve tool calls automatically, as headless runs do")
+    shared.add_argument("--mode", choices=MODES, help="how much a conversation may do without asking")
+    shared.add_argument("--yolo", action="store_true", help="short for --mode yolo: run tools without asking")
+    shared.add_argument("--plain", action="store_true", help="plain lines, for screen readers and simple terminals")
+    shared.add_argument("--theme", choices=THEMES, help="colours for a dark or a light terminal")
     shared.add_argument("--config", metavar="FILE", help="use FILE instead of your configuration file")
     shared.add_argument("--debug", action="store_true", help="log to stderr, with tracebacks")
     return shared
 
 
-def _run_parser() -> argparse.ArgumentParser:
+def run_parser() -> argparse.ArgumentParser:
+    """What `ml-intern` itself takes."""
     parser = argparse.ArgumentParser(
         prog="ml-intern",
         description="A terminal agent for machine-learning engineers.\n"
@@ -162,7 +206,8 @@ def _run_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _config_parser() -> argparse.ArgumentParser:
+def config_parser() -> argparse.ArgumentParser:
+    """What `ml-intern config show` takes."""
     parser = argparse.ArgumentParser(
         prog="ml-intern config show",
         description="Print every setting, its value and the layer that set it. Secrets are masked.",
@@ -170,6 +215,36 @@ def _config_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def doctor_parser() -> argparse.ArgumentParser:
+    """What `ml-intern doctor` takes."""
+    parser = argparse.ArgumentParser(
+        prog="ml-intern doctor",
+        description="Check what ml-intern needs, and say the cause and the remedy of each problem. Changes nothing.\n"
+        "The exit code is 1 where there is a problem.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_shared_parser()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--probe", action="store_true", help="ask the model for a word, which may cost a little")
+    return parser
+
+
+def completion_parser() -> argparse.ArgumentParser:
+    """What `ml-intern completion` takes."""
+    parser = argparse.ArgumentParser(
+        prog="ml-intern completion",
+        description="Print a script that makes a shell complete commands, flags and session ids.",
+        epilog='bash (in ~/.bashrc):  eval "$(ml-intern completion bash)"\n'
+        'zsh (in ~/.zshrc, after compinit):  eval "$(ml-intern completion zsh)"\n'
+        "fish (once):  ml-intern completion fish > ~/.config/fish/completions/ml-intern.fish",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("shell", choices=SHELLS, help="the shell that shall read it")
     return parser
 
 

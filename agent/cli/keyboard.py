@@ -1,158 +1,166 @@
-"""The keyboard while the agent works: keys are read but not shown, so nothing typed lands in the middle of its output.
-
-Esc and Ctrl-C stop the work, a line ended with Enter goes to whoever listens, and what is half typed is kept.
-"""
+"""Where what the person types goes: to a question, to what is running, or to the next round of the loop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
-from prompt_toolkit.input import Input
-from prompt_toolkit.input.typeahead import clear_typeahead, store_typeahead
-from prompt_toolkit.key_binding import KeyPress
-from prompt_toolkit.keys import Keys
-from prompt_toolkit.output import Output
-from prompt_toolkit.utils import is_dumb_terminal
+TWICE_WITHIN_S = 2.0
+QUIET_S = 0.4
+"""A question is asked once nothing was typed for so long: the end of a sentence must not become its answer."""
 
-ESCAPE_WAIT_S = 0.1
-"""How long after the byte of Esc the rest of a key's sequence (arrows, Alt) may come."""
+
+class Input(Protocol):
+    """What is being typed: the composer, or its plain counterpart."""
+
+    text: str
+
+    @property
+    def quiet_since_s(self) -> float:
+        """When (monotonic) the unfinished text was changed last."""
+
+    def clear(self) -> None: ...
+
+    def begin_question(self, prompt: str, initial: str = "") -> None: ...
+
+    def end_question(self) -> None: ...
 
 
 class Keyboard:
-    """Reads keys inside `listening`. Where there is no terminal, or on Windows, it hears nothing.
+    """What keys and lines mean, by what is going on. `stop()` stops what runs, `say(text)` tells the person a word."""
 
-    `on_escape` and `on_interrupt` are called for Esc and Ctrl-C. A pasted text is part of one line, its line breaks
-    included.
-    """
+    def __init__(self, *, stop: Callable[[], None], say: Callable[[str], None]) -> None:
+        self.later: deque[str] = deque()
+        """Lines to work off before the next one is read."""
+        self.is_leaving = False
+        self._stop = stop
+        self._say = say
+        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        """What was typed while nothing ran; None: leave."""
+        self._answer: asyncio.Future[str | None] | None = None
+        self._on_line: Callable[[str], None] | None = None
+        self._is_stopped = False
+        self._interrupts = 0
+        self._last_interrupt_s = -TWICE_WITHIN_S
+        self.input: Input
 
-    def __init__(
-        self,
-        source: Input,
-        output: Output,
-        *,
-        on_escape: Callable[[], None],
-        on_interrupt: Callable[[], None],
-    ) -> None:
-        self._source = source
-        self._output = output
-        self._on_escape = on_escape
-        self._on_line: Callable[[str], None] = lambda _: None
-        self._line = ""
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._actions: dict[str, Callable[[], None]] = {
-            Keys.ControlC: on_interrupt,
-            Keys.ControlM: self._end_line,
-            Keys.ControlJ: self._end_line,
-            Keys.ControlH: self._rub_out,
-            Keys.ControlU: self._clear,
-            Keys.ControlZ: self._suspend,
-        }
+    # --- what the loop asks for ---------------------------------------------------------------------------------------
 
-    def take_line(self) -> str:
-        """What is typed so far of a line that was not ended; it is the caller's now."""
-        line, self._line = self._line, ""
-        return line
+    @property
+    def is_busy(self) -> bool:
+        """Whether something runs that Esc stops."""
+        return self._on_line is not None
+
+    @property
+    def is_stopped(self) -> bool:
+        """What runs has been told to stop: it takes nothing in any more."""
+        return self._is_stopped
+
+    async def next_line(self) -> str | None:
+        """The next line to work off; None: leave."""
+        if self.is_leaving:
+            return None
+        return self.later.popleft() if self.later else await self._lines.get()
+
+    async def question(self, prompt: str, initial: str = "") -> str | None:
+        """The line that answers `prompt`, as it was typed; None for Esc, Ctrl-C or Ctrl-D."""
+        while (rest_s := self.input.quiet_since_s + QUIET_S - time.monotonic()) > 0:  # noqa: ASYNC110 - not to type
+            await asyncio.sleep(rest_s)  # is no event
+        if self.is_leaving:
+            return None
+        self._answer = asyncio.get_running_loop().create_future()
+        self.input.begin_question(prompt, initial)
+        try:
+            return await self._answer
+        finally:
+            self._answer = None
+            self.input.end_question()
 
     @contextlib.contextmanager
-    def listening(self, on_line: Callable[[str], None]) -> Iterator[None]:
-        """Read keys inside the block, and call `on_line` with every line that is ended with Enter.
-
-        The terminal is as before afterwards, however the block is left.
-        """
-        if not _is_terminal(self._source):
-            yield
-            return
+    def at_work(self, on_line: Callable[[str], None]) -> Iterator[None]:
+        """Inside the block what is typed goes to `on_line`, and Esc or Ctrl-C stop what runs."""
         self._on_line = on_line
-        with self._source.raw_mode(), self._bracketed_paste(), self._source.attach(self._read):
-            try:
-                yield
-            finally:
-                self._stop_timer()
-                store_typeahead(self._source, self._source.read_keys())  # pressed just now: for the next prompt
-
-    @contextlib.contextmanager
-    def _bracketed_paste(self) -> Iterator[None]:
-        """The terminal marks what is pasted, so that its line breaks are not taken for Enter."""
-        if is_dumb_terminal():
-            yield
-            return
-        self._output.enable_bracketed_paste()
-        self._output.flush()
         try:
             yield
         finally:
-            self._output.disable_bracketed_paste()
-            self._output.flush()
+            self._on_line = None
+
+    def begin(self) -> None:
+        """Something is about to run that was not told to stop yet."""
+        self._interrupts, self._is_stopped = 0, False
+
+    def leave(self) -> None:
+        """Leave as soon as what runs is done."""
+        self.is_leaving = True
+        self._give_up()
+        self._lines.put_nowait(None)
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
-        self._stop_timer()
-        self._take(self._source.read_keys())
-        self._flush_timer = asyncio.get_running_loop().call_later(ESCAPE_WAIT_S, self._flush)
+    def submitted(self, text: str) -> None:
+        """Enter."""
+        if self._answer is not None:
+            if not self._answer.done():
+                self._answer.set_result(text)
+        elif self._on_line is None:
+            self._lines.put_nowait(text)
+        elif text.strip():
+            self._on_line(text.strip())
 
-    def _flush(self) -> None:
-        """No more comes: an Esc that may have been the beginning of another key is the key Esc."""
-        self._take(self._source.flush_keys())
+    def escaped(self) -> None:
+        """Esc: empties an answer, gives up a question, stops what runs."""
+        if self._answer is not None and self.input.text:
+            self.input.clear()
+        elif self._answer is not None:
+            self._give_up()
+        elif self._on_line is not None:
+            self.stop()
 
-    def _stop_timer(self) -> None:
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
+    def interrupted(self) -> None:
+        """Ctrl-C: gives up a question, stops what runs, empties the composer; pressed twice it leaves."""
+        now_s = time.monotonic()
+        again = now_s - self._last_interrupt_s < TWICE_WITHIN_S
+        if self._answer is not None:
+            self._give_up()
+        elif self._on_line is not None:
+            self._interrupts += 1
+            self.stop()
+            if self._interrupts > 1:
+                self.leave()
+        elif self.input.text:
+            self.input.clear()
+            return
+        elif again:
+            self.leave()
+        else:
+            self._say("Press Ctrl-C again to leave.")
+        self._last_interrupt_s = now_s
 
-    def _take(self, keys: list[KeyPress]) -> None:
-        coming = iter(keys)
-        for press in coming:
-            if press.key == Keys.Escape:
-                self._take_escape(next(coming, None))
-            elif press.key == Keys.BracketedPaste:
-                self._line += press.data.replace("\r\n", "\n").replace("\r", "\n")
-            elif action := self._actions.get(press.key):
-                action()
-            elif not isinstance(press.key, Keys) and press.key.isprintable():
-                self._line += press.key
+    def left(self) -> None:
+        """Ctrl-D: gives up a question, else leaves, once what runs is done."""
+        if self._answer is not None:
+            self._give_up()
+            return
+        if self._on_line is not None and not self.is_leaving:
+            self._say("Leaving when this is done. Esc stops it.")
+        self.leave()
 
-    def _take_escape(self, other: KeyPress | None) -> None:
-        """Esc alone; or, with a key that came along with it, that key with Alt."""
-        if other is None or other.key == Keys.Escape:
-            self._on_escape()
-        elif other.key == Keys.ControlC:
-            self._actions[Keys.ControlC]()
-        elif other.key in (Keys.ControlM, Keys.ControlJ):
-            self._line += "\n"
+    def stop(self) -> None:
+        """Stop what runs; what stood in the queue for afterwards is dropped."""
+        if not self._is_stopped and self.later:
+            self._say(f"(dropped) {', '.join(self.later)}")
+            self.later.clear()
+        self._is_stopped = True
+        self._stop()
 
-    def _end_line(self) -> None:
-        if text := self.take_line().strip():
-            self._on_line(text)
+    def calm(self) -> None:
+        """The person has typed something: the next Ctrl-C is a first one again."""
+        self._last_interrupt_s = -TWICE_WITHIN_S
 
-    def _rub_out(self) -> None:
-        self._line = self._line[:-1]
-
-    def _clear(self) -> None:
-        self._line = ""
-
-    def _suspend(self) -> None:
-        """Ctrl-Z, which the terminal does not send as a signal while keys are read one by one."""
-        with self._source.cooked_mode():
-            os.kill(0, signal.SIGTSTP)
-
-
-def drop_typed_ahead(source: Input) -> None:
-    """Forget keys pressed before now: a question must not be answered by what was typed before it was asked."""
-    clear_typeahead(source)
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import termios
-
-        with contextlib.suppress(termios.error):
-            termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-
-
-def _is_terminal(source: Input) -> bool:
-    with contextlib.suppress(OSError, ValueError, NotImplementedError):
-        return sys.platform != "win32" and os.isatty(source.fileno())
-    return False
+    def _give_up(self) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)

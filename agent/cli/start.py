@@ -244,18 +244,9 @@ async def _converse(
 ) -> int:
     _check_terminal()
     from agent.cli.interactive import run_interactive
-    from agent.ui.console import make_console
 
     settings = config.model_copy(update={"model_name": model.name})
-    console = make_console(sys.stdout, os.environ)
-    return await run_interactive(
-        settings,
-        surroundings,
-        console,
-        place,
-        stream=not arguments.no_stream,
-        resumption=resumption,
-    )
+    return await run_interactive(settings, surroundings, place, stream=not arguments.no_stream, resumption=resumption)
 
 
 NO_MODEL = """\

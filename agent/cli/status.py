@@ -19,6 +19,7 @@ from agent.protocol.events import (
     ToolCharge,
     UndoComplete,
 )
+from agent.protocol.modes import Mode
 
 
 @dataclass(slots=True)
@@ -105,14 +106,21 @@ class Status:
     """The settings as they are now, and the current conversation."""
 
     model_name: str = ""
-    yolo_mode: bool = False
+    mode: Mode = "ask"
     reasoning_effort: str | None = None
     budget: BudgetStatus = BudgetStatus(0.0, 0.0, 0.0, None)  # noqa: RUF009 - frozen
     conversation: Conversation = field(default_factory=Conversation)
+    window_tokens: int | None = None
+    """The model's context window, as of the last call."""
     steering: list[str] = field(default_factory=list)
     """Lines passed on to the running turn that it has not taken in yet."""
     _asked: str | None = None
     """What was submitted, until its turn begins."""
+
+    @property
+    def yolo_mode(self) -> bool:
+        """Whether tool calls are approved automatically."""
+        return self.mode == "yolo"
 
     def submitted(self, text: str) -> None:
         """The person has asked for something: the next turn is about it."""
@@ -125,7 +133,7 @@ class Status:
             case Ready() as ready:
                 self.model_name, now.session_id = ready.model_name, ready.session_id
             case SettingsChanged() as settings:
-                self.model_name, self.yolo_mode = settings.model_name, settings.yolo_mode
+                self.model_name, self.mode = settings.model_name, settings.mode
                 self.reasoning_effort = settings.reasoning_effort
             case BudgetStatus() as budget:
                 self.budget = budget
@@ -152,6 +160,7 @@ class Status:
             case LLMCall() as call:
                 now.usage.setdefault(call.kind, KindUsage()).add(call)
                 now.prompt_tokens = call.prompt_tokens
+                self.window_tokens = call.window_tokens or self.window_tokens
                 now.total_tokens += call.total_tokens
             case ToolCharge() as charge:
                 now.tools.setdefault(charge.tool, KindUsage()).charge(charge)

@@ -57,8 +57,18 @@ class ContextManager:
         return self.usage_tokens > max(self.compaction_threshold, self._futile_below)
 
     def wire_messages(self, *, replay_thinking: bool) -> list[dict[str, Any]]:
-        """History in the form a provider takes."""
-        return [message.to_wire(replay_thinking=replay_thinking) for message in self.items]
+        """History in the form a provider takes.
+
+        What the person typed, ran and added side by side goes out as one message: the chat templates of some local
+        models (Gemma, Mistral) refuse two in a row.
+        """
+        wire: list[dict[str, Any]] = []
+        for message in self.items:
+            if message.role == "user" and wire and wire[-1]["role"] == "user":
+                wire[-1]["content"] += f"\n\n{message.content}"
+            else:
+                wire.append(message.to_wire(replay_thinking=replay_thinking))
+        return wire
 
     # --- adding ------------------------------------------------------------------------------------------------------
 

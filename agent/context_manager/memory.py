@@ -54,6 +54,35 @@ def find_memory_files(workspace: Path, config_dir: Path, home: Path) -> tuple[Me
     return tuple(found)
 
 
+def project_memory_path(workspace: Path, home: Path) -> Path:
+    """The guidance file of the whole project that `workspace` lies in; it need not exist.
+
+    In the root of the git repository, else in the workspace: the file that is read there, or AGENTS.md.
+    """
+    root = _project_directories(_resolved(workspace), _resolved(home))[-1]
+    return _first_existing(root, PROJECT_NAMES) or root / PROJECT_NAMES[0]
+
+
+def user_memory_path(config_dir: Path) -> Path:
+    """The person's own guidance file, for all projects; it need not exist."""
+    return config_dir / PROJECT_NAMES[0]
+
+
+def with_note(content: bytes, note: str) -> bytes:
+    """The content of a guidance file with `note` as a last list item. What was there stays, byte for byte; line ends
+    are those that the file has.
+    """
+    newline = b"\r\n" if b"\r\n" in content else b"\n"
+    item = "- " + "\n  ".join(note.strip().splitlines())
+    if content and not content.endswith(b"\n"):
+        content += newline
+    last = content.rstrip().rpartition(b"\n")[2]
+    is_in_list = last.startswith((b"- ", b"* ", b"  "))
+    has_gap = content.endswith((b"\n\n", b"\n\r\n"))
+    gap = newline if content.strip() and not is_in_list and not has_gap else b""
+    return content + gap + item.encode("utf-8", errors="replace").replace(b"\n", newline) + newline
+
+
 def _project_directories(workspace: Path, home: Path) -> list[Path]:
     directories: list[Path] = []
     for directory in _upwards(workspace, home):

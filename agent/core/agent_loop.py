@@ -18,8 +18,10 @@ from agent.core.configuring import configure
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.file_copies import finish_turn
 from agent.core.model_calls import report_spending
+from agent.core.reporting import context_report, feedback, workspace_diff
 from agent.core.resuming import report, resume
 from agent.core.session import Session
+from agent.core.shell_command import run_shell
 from agent.core.surroundings import Surroundings
 from agent.core.tool_batch import Answered, record, settle_approvals
 from agent.core.tools import ToolRouter, create_builtin_tools
@@ -306,6 +308,23 @@ async def _configure(session: Session, operation: Operation) -> None:
     await configure(session, operation.data or {})
 
 
+async def _context(session: Session, _operation: Operation) -> None:
+    await session.send_event(await context_report(session))
+
+
+async def _diff(session: Session, _operation: Operation) -> None:
+    await session.send_event(await workspace_diff(session))
+
+
+async def _feedback(session: Session, operation: Operation) -> None:
+    await session.send_event(feedback(session, operation.data or {}))
+    await session.record.sync()
+
+
+async def _shell(session: Session, operation: Operation) -> None:
+    await session.send_event(await run_shell(session, str((operation.data or {}).get("command", ""))))
+
+
 async def _shutdown(session: Session, _operation: Operation) -> None:
     await Handlers.shutdown(session)
 
@@ -320,5 +339,9 @@ HANDLERS: dict[OpType, Callable[[Session, Operation], Awaitable[None]]] = {
     OpType.RESUME: _resume,
     OpType.RENAME: _rename,
     OpType.CONFIGURE: _configure,
+    OpType.CONTEXT: _context,
+    OpType.DIFF: _diff,
+    OpType.FEEDBACK: _feedback,
+    OpType.SHELL: _shell,
     OpType.SHUTDOWN: _shutdown,
 }

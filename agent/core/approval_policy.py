@@ -1,15 +1,20 @@
 """Whether a tool call may run: the mode, the person's rules and the tool's own rule, in one place.
 
-These are the documented rules of `ask` (interactive) and `yolo` (`--yolo`, headless). The first line that fits decides:
+These are the documented rules of the four modes (headless runs are in `yolo`). The first line that fits decides:
 
-| # | what fits                                                    | ask       | yolo              |
-|---|--------------------------------------------------------------|-----------|-------------------|
-| 1 | a `deny` rule of the configuration                           | denied    | denied            |
-| 2 | the tool says only a person may decide (a catastrophic shell command, starting a schedule) | asks | asks |
-| 3 | an `ask` rule of the configuration                           | asks      | asks              |
-| 4 | an `allow` rule of the configuration or of this session      | runs      | runs              |
-| 5 | the tool's rule says free                                    | runs      | runs              |
-| 6 | the tool's rule says ask                                     | asks      | runs, and says so |
+| # | what fits                                                    | ask    | auto-edit | plan   | yolo   |
+|---|--------------------------------------------------------------|--------|-----------|--------|--------|
+| 1 | a `deny` rule of the configuration                           | denied | denied    | denied | denied |
+| 2 | the call does more than look                                 | -      | -         | denied | -      |
+| 3 | the tool says only a person may decide (a catastrophic shell command, starting a schedule, a plan) | asks in all |
+| 4 | an `ask` rule of the configuration                           | asks   | asks      | asks   | asks   |
+| 5 | an `allow` rule of the configuration or of this session      | runs   | runs      | runs   | runs   |
+| 6 | the tool's rule says free, and no file is changed            | runs   | runs      | runs   | runs   |
+| 7 | the tool's rule says free: it changes the files it names (an edit in the workspace) | asks | runs* | - | runs* |
+| 8 | the tool's rule says ask (or free, and any file may change)  | asks   | asks      | -      | runs*  |
+
+`*`: and says that it would have asked. A call only looks if its tool's rule does not say ask, it changes no file, and
+it costs nothing. So no `allow` rule opens plan mode, and of line 3 only the question is left whether to leave it.
 
 Where yolo asks and nobody is there to answer (headless), the caller takes it for a no: exit code 6.
 
@@ -25,10 +30,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from agent.protocol.modes import Mode
 from agent.protocol.permissions import PermissionRule
 from agent.protocol.tools import ApprovalContext, ApprovalNeed, ToolSpec
 from agent.tools.approval_rules import RULES
@@ -36,7 +42,13 @@ from agent.tools.shell_analysis import ShellVerdict, bash_verdict
 
 _log = logging.getLogger(__name__)
 
-Mode = Literal["ask", "yolo"]
+PLAN_MODE = (
+    "plan mode is on, and nothing may be changed, started or paid before the person has accepted a plan. Go on with "
+    "calls that only look; when you know enough, present the plan with `propose_plan`."
+)
+"""Why a call is denied in plan mode, for the model to act on."""
+
+_WILDCARDS = frozenset("*?[]()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,10 @@ class ApprovalDecision:
 
 
 class ApprovalPolicy:
-    """The rules in force in a session. `mode` may change at any time; `remember` adds what the person always allows."""
+    """The rules in force in a session. `mode` may change at any time; `remember` adds what the person always allows.
+
+    `mode_before_plan` is what an accepted plan goes back to.
+    """
 
     def __init__(
         self,
@@ -85,13 +100,25 @@ class ApprovalPolicy:
 
         `home` is what `~` in path rules means, by default the person's home directory.
         """
-        self.mode: Mode = mode
+        self._mode: Mode = mode
+        self.mode_before_plan: Mode = "ask" if mode == "plan" else mode
         self.context = context
         self.allow = _rules(allow)
         self.ask = _rules(ask)
         self.deny = _rules(deny)
         self.session_rules = list(_rules(session_rules))
         self._home = home
+
+    @property
+    def mode(self) -> Mode:
+        """The mode in force."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._mode = mode
+        if mode != "plan":
+            self.mode_before_plan = mode
 
     def remember(self, rule_text: str) -> None:
         """Allow this for the rest of the session. Raises ValueError if the rule cannot be read."""
@@ -100,13 +127,15 @@ class ApprovalPolicy:
             self.session_rules.append(rule)
 
     def decide(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> ApprovalDecision:
-        """The decision on one call. Never raises: a rule that fails makes a person decide."""
+        """The decision on one call. Never raises: a rule that fails makes a person decide, or in plan mode denies."""
         try:
             return self._decide(spec, arguments)
         except Exception:  # noqa: BLE001
             # The border to a tool's own code, and failing open is not an option here.
             _log.exception("the approval of %s could not be decided", spec.name)
             reason = f"whether {spec.name} may run could not be decided (an internal error; see the log)"
+            if self.mode == "plan":
+                return ApprovalDecision("deny", reason)
             return self._asked(ApprovalNeed("human", reason))
 
     def _decide(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> ApprovalDecision:
@@ -116,6 +145,8 @@ class ApprovalPolicy:
         if rule := next((rule for rule in self.deny if rule.is_for(spec.name) and subject.is_hit_by(rule)), None):
             return ApprovalDecision("deny", f"the rule {rule} forbids it")
         need = spec.approval(arguments, self.context)
+        if self.mode == "plan" and not self._only_looks(spec, arguments, need):
+            return ApprovalDecision("deny", PLAN_MODE, billable=need.billable)
         if need.kind == "human":
             return self._asked(need)
         if rule := next((rule for rule in self.ask if rule.is_for(spec.name) and subject.is_hit_by(rule)), None):
@@ -123,9 +154,33 @@ class ApprovalPolicy:
             return self._asked(ApprovalNeed("human", f"the rule {rule} asks for it", billable=need.billable))
         if subject.is_covered_by([rule for rule in (*self.allow, *self.session_rules) if rule.is_for(spec.name)]):
             return ApprovalDecision("allow", "a rule allows it", billable=need.billable)
+        return self._by_mode(spec, arguments, need, subject)
+
+    def _only_looks(self, spec: ToolSpec, arguments: Mapping[str, Any], need: ApprovalNeed) -> bool:
+        is_free_of_charge = not need.billable and spec.estimate_cost(arguments) is None
+        return need.kind != "ask" and is_free_of_charge and self._changed(spec, arguments) == ()
+
+    def _changed(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> tuple[Path, ...] | None:
+        """The files that the call changes; None: it may be any."""
+        try:
+            return spec.changes(arguments, self.context.workspace)
+        except Exception:  # noqa: BLE001 - the tool's own code
+            _log.exception("what %s changes could not be found out", spec.name)
+            return None
+
+    def _by_mode(
+        self, spec: ToolSpec, arguments: Mapping[str, Any], need: ApprovalNeed, subject: _Subject
+    ) -> ApprovalDecision:
+        """Where no rule of the person decides: lines 6 to 8 of the table."""
+        runs_by_itself = self.mode == "yolo"
         if need.kind == "free":
-            return ApprovalDecision("allow", billable=need.billable)
-        if self.mode == "yolo":
+            changed = self._changed(spec, arguments)
+            if changed == ():
+                return ApprovalDecision("allow", billable=need.billable)
+            runs_by_itself = runs_by_itself or (self.mode == "auto-edit" and changed is not None)
+            reason = _names(changed, self.context.workspace)
+            need = replace(need, kind="ask", reason=reason, always_rule=subject.always_rule(spec.name))
+        if runs_by_itself:
             return ApprovalDecision("allow", need.reason, auto_approved=True, billable=need.billable)
         return self._asked(need)
 
@@ -148,6 +203,14 @@ def _rules(rules: Iterable[str | PermissionRule]) -> tuple[PermissionRule, ...]:
     return tuple(PermissionRule.parse(rule) if isinstance(rule, str) else rule for rule in rules)
 
 
+def _names(changed: Sequence[Path] | None, workspace: Path) -> str:
+    """Why an edit asks: the files it changes, relative to the workspace where they lie inside."""
+    if changed is None:
+        return "may change files"
+    root = Path(os.path.realpath(workspace))
+    return f"changes {', '.join(str(p.relative_to(root) if p.is_relative_to(root) else p) for p in changed)}"
+
+
 class _Subject:
     """What a call is about, for rules to match: any text, here."""
 
@@ -162,6 +225,10 @@ class _Subject:
         """Whether the rules, which allow, leave nothing of the call uncovered."""
         return any(rule.matches_words(self._text) for rule in rules)
 
+    def always_rule(self, tool: str) -> str | None:
+        """The rule that allows an edit of just this from now on; None where it cannot be written."""
+        return None
+
 
 class _Path(_Subject):
     def __init__(self, text: str, workspace: Path, home: Path) -> None:
@@ -174,6 +241,13 @@ class _Path(_Subject):
 
     def is_covered_by(self, rules: Sequence[PermissionRule]) -> bool:
         return any(rule.covers_path(self._text, self._workspace, self._home) for rule in rules)
+
+    def always_rule(self, tool: str) -> str | None:
+        # The file alone: a directory may come to hold files that other programs run.
+        path, root = Path(self._text), Path(os.path.realpath(self._workspace))
+        text = f"{tool}({f'./{path.relative_to(root)}' if path.is_relative_to(root) else path})"
+        is_plain = not _WILDCARDS.intersection(self._text)
+        return text if is_plain and self.is_covered_by([PermissionRule.parse(text)]) else None
 
 
 class _Command(_Subject):

@@ -1,4 +1,4 @@
-"""Changing a running session: model, effort, approval, budget."""
+"""Changing a running session: model, effort, mode, budget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from agent.core.session import Session
 from agent.llm.effort import EFFORT_LEVELS
 from agent.llm.failures import LLMCallError
 from agent.llm.params import UnknownModelError
-from agent.protocol.events import ErrorRaised, Interrupted, SettingsChanged, ToolLog
+from agent.protocol.events import ErrorRaised, Interrupted, ToolLog
+from agent.protocol.modes import MODES, Mode
 
 
 async def configure(session: Session, settings: Mapping[str, Any]) -> None:
@@ -20,6 +21,7 @@ async def configure(session: Session, settings: Mapping[str, Any]) -> None:
     model, effort = session.model_name, session.reasoning_effort
     try:
         cap_usd = _cap(settings)
+        mode = _mode(settings, session.mode)
         wanted_effort = _level(settings.get("reasoning_effort", effort))
         session.update_model(settings.get("model_name", model))
         if (session.model_name, wanted_effort) != (model, effort):
@@ -33,15 +35,12 @@ async def configure(session: Session, settings: Mapping[str, Any]) -> None:
         await session.send_event(Interrupted() if is_stop else ErrorRaised(session.secrets.scrub(str(error)), "model"))
         return
     session.reasoning_effort = wanted_effort
-    if "yolo_mode" in settings:
-        session.set_yolo_mode(bool(settings["yolo_mode"]))
+    session.set_mode(mode)
     if "cap_usd" in settings:
         session.set_cap(cap_usd)
         await report_spending(session, None)
     session.record_settings()
-    await session.send_event(
-        SettingsChanged(session.model_name, session.yolo_mode, session.reasoning_effort, tuple(settings))
-    )
+    await session.send_event(session.settings(tuple(settings)))
 
 
 async def _try_effort(session: Session, effort: str | None) -> None:
@@ -58,6 +57,18 @@ def _level(effort: Any) -> str | None:
     if effort is not None and effort not in EFFORT_LEVELS:
         raise ValueError(f"There is no effort {effort!r}; choose one of {', '.join(EFFORT_LEVELS)}, or off.")
     return str(effort) if effort is not None else None
+
+
+def _mode(settings: Mapping[str, Any], now: Mode) -> Mode:
+    """The mode that is asked for; `yolo_mode` is the older word, and switching it off leaves other modes alone."""
+    if "mode" in settings:
+        wanted = settings["mode"]
+        if (mode := next((one for one in MODES if one == wanted), None)) is None:
+            raise ValueError(f"There is no mode {wanted!r}; choose one of {', '.join(MODES)}.")
+        return mode
+    if "yolo_mode" in settings:
+        return "yolo" if settings["yolo_mode"] else "ask" if now == "yolo" else now
+    return now
 
 
 def _cap(settings: Mapping[str, Any]) -> float | None:

@@ -65,9 +65,9 @@ async def ask(session: Session, request: CallRequest, hooks: CallHooks, kind: st
 
 
 async def probe(session: Session, model: str, effort: str | None) -> ProbeOutcome:
-    """Find out which effort `model` takes, up to `effort`. Raises as `ask` does. Local models are not asked."""
+    """Find out which effort `model` takes, up to `effort`, or whether a local one is there. Raises as `ask` does."""
     route = resolve_route(model)
-    if effort is None or route.provider.is_local or not needs_litellm(route):
+    if not needs_litellm(route) or (effort is None and not route.provider.is_local):
         return ProbeOutcome(effort)
     call = await _reserve(session, model, "effort_probe", PROBE_PROMPT_TOKENS, PROBE_TOKENS)
     try:
@@ -154,6 +154,7 @@ class _Call:
                 cost_usd=reply.cost_usd,
                 cost_known=settled.known,
                 charged_usd=settled.charged_usd,
+                window_tokens=self.session.history.model_max_tokens,
                 **counts,
             )
         )

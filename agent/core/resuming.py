@@ -11,7 +11,6 @@ from agent import __version__
 from agent.context_manager.prompts import render
 from agent.core.model_calls import report_spending
 from agent.core.session import Session
-from agent.core.surroundings import SESSION_VARIABLE
 from agent.llm.params import UnknownModelError, resolve_route
 from agent.protocol.events import PlanUpdate, ResumeComplete
 from agent.protocol.messages import ToolCall, new_id, tool_message, utc_now
@@ -19,7 +18,7 @@ from agent.sessions.errors import JournalBusyError
 from agent.sessions.journal import Journal, journal_path
 from agent.sessions.records import shortened
 from agent.sessions.restore import RestoredSession, restore
-from agent.tools.process_session import marked_processes
+from agent.tools.process_session import still_running
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +58,12 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
         await session.copies_disk.run(session.checkpoints.adopt_unfinished)
     else:
         await session.copies_disk.run(session.checkpoints.inherit, restored.session_id)
-    survivors = (
-        await asyncio.to_thread(marked_processes, f"{SESSION_VARIABLE}={session_id}") if is_own and not is_back else []
-    )
-    still_running = tuple(f"process {pid}: {command[:200]}" for pid, command in survivors)
-    if still_running:
-        session.inbox.note(render("guards/still_running", processes=still_running))
+    survivors = await asyncio.to_thread(still_running, session_id) if is_own and not is_back else ()
+    if survivors:
+        session.inbox.note(render("guards/still_running", processes=survivors))
     await session.record.sync()
     complete = _complete(session, restored, path, invalid_model, forked=not is_own)
-    return replace(complete, still_running=still_running, is_open_elsewhere=not is_own and not fork)
+    return replace(complete, still_running=survivors, is_open_elsewhere=not is_own and not fork)
 
 
 async def report(session: Session, complete: ResumeComplete) -> None:

@@ -19,11 +19,12 @@ from agent.config import Config, cache_dir
 from agent.context_manager.manager import ContextManager
 from agent.context_manager.memory import find_memory_files
 from agent.context_manager.system_prompt import SystemPromptInputs, render_system_prompt
-from agent.core.approval_policy import ApprovalPolicy, Mode
+from agent.core.approval_policy import ApprovalPolicy
 from agent.core.disk import Disk
 from agent.core.inbox import Inbox
 from agent.core.interruption import Interruption, end_tasks
 from agent.core.known_files import KnownFiles
+from agent.core.mode_news import news_of_mode
 from agent.core.record import Record
 from agent.core.surroundings import SESSION_VARIABLE, Surroundings
 from agent.core.tools import ToolRouter
@@ -32,14 +33,16 @@ from agent.core.wall_clock import WallClock
 from agent.llm.client import LLMClient
 from agent.llm.params import resolve_route
 from agent.llm.window import DEFAULT_WINDOW_TOKENS, UNKNOWN_LOCAL_WINDOW_TOKENS, resolve_window
-from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, Ready, ToolLog
+from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, Ready, SettingsChanged, ToolLog
 from agent.protocol.messages import ToolCall, new_id, user_message, utc_now
+from agent.protocol.modes import Mode
 from agent.protocol.operations import OpType
 from agent.protocol.tools import ApprovalContext
 from agent.sessions.checkpoints import Checkpoints
 from agent.sessions.journal import Journal, journal_path
 from agent.sessions.redact import LiveSecrets, child_environment
 from agent.sessions.restore import RestoredSession, TurnMark
+from agent.tools.propose_plan_tool import propose_plan_spec
 
 __all__ = ["Event", "OpType", "Session"]
 
@@ -101,6 +104,8 @@ class Session:
             wall=WallClock(config.max_wall_s),
             stream=stream,
         )
+        if not surroundings.headless:
+            router.add(propose_plan_spec(lambda: session.mode_after_plan))
         await session._begin()
         return session
 
@@ -136,6 +141,7 @@ class Session:
         self.turn_count = 0
         self.was_compacted = False
         self._call_ids: set[str] = set()
+        self._assumed_mode = self.policy.mode_before_plan
         self.interruption.clear()
         self._learn_window()
 
@@ -198,6 +204,7 @@ class Session:
         self.turns, self.turn_count = list(restored.turns), restored.turn_count
         self.was_compacted = restored.messages != restored.transcript
         self._call_ids = {call.id for message in restored.messages for call in message.tool_calls}
+        self._assumed_mode = self.policy.mode_before_plan
         if not self.cap_is_of_run:  # a session does not lose its cap because this run was started without one
             self.cap_usd = restored.cap_usd
         self.summaries_to_skip = 0
@@ -289,6 +296,14 @@ class Session:
                 self.turn.has_plan = True
         await self.send_event(payload)
 
+    async def leave_plan_mode(self) -> bool:
+        """Go back to the mode before plan mode, and say so; False if plan mode is not on."""
+        if (mode := self.mode_after_plan) is None:
+            return False
+        self.set_mode(mode)
+        await self.send_event(self.settings(("mode",)))
+        return True
+
     # --- events and history -----------------------------------------------------------------------------------------
 
     @property
@@ -330,20 +345,35 @@ class Session:
         texts, notes = self.inbox.take()
         for text in texts:
             self.record.add(user_message(text, "steering"))
-        for note in notes:
-            self.record.add(user_message(note, "guard"))
+        for note in (*notes, news_of_mode(self.history.items, self.mode, self._assumed_mode)):
+            if note:
+                self.record.add(user_message(note, "guard"))
         return texts
 
     # --- settings ---------------------------------------------------------------------------------------------------
 
     @property
-    def yolo_mode(self) -> bool:
-        """Whether tool calls are approved automatically, by the rules of agent/core/approval_policy.py."""
-        return self.policy.mode == "yolo"
+    def mode(self) -> Mode:
+        """How much runs without asking, by the rules of agent/core/approval_policy.py."""
+        return self.policy.mode
 
-    def set_yolo_mode(self, on: bool) -> None:
-        """Switch automatic approval for the rest of the session."""
-        self.policy.mode = "yolo" if on else "ask"
+    def set_mode(self, mode: Mode) -> None:
+        """Switch the mode for the rest of the session. Calls that wait for the person go on waiting."""
+        self.policy.mode = mode
+
+    @property
+    def yolo_mode(self) -> bool:
+        """Whether tool calls are approved automatically."""
+        return self.mode == "yolo"
+
+    @property
+    def mode_after_plan(self) -> Mode | None:
+        """The mode that an accepted plan leads to; None outside plan mode."""
+        return self.policy.mode_before_plan if self.mode == "plan" else None
+
+    def settings(self, changed: tuple[str, ...]) -> SettingsChanged:
+        """The settings now; `changed` names those that were asked for."""
+        return SettingsChanged(self.model_name, self.yolo_mode, self.reasoning_effort, changed, self.mode)
 
     def update_model(self, model_name: str) -> None:
         """Use another model from the next call on. Raises `UnknownModelError`."""
@@ -406,7 +436,7 @@ class Session:
 def _policy(config: Config, surroundings: Surroundings) -> ApprovalPolicy:
     context = ApprovalContext(surroundings.workspace, config.confirm_cpu_jobs, config.auto_file_upload)
     rules = config.permissions
-    mode: Mode = "yolo" if config.yolo_mode else "ask"
+    mode: Mode = "yolo" if config.yolo_mode else config.mode
     return ApprovalPolicy(
         mode, context=context, allow=rules.allow, ask=rules.ask, deny=rules.deny, home=surroundings.home
     )

@@ -9,9 +9,9 @@ from datetime import date
 from pathlib import Path
 
 from agent.llm.calls import Timeouts
+from agent.tools.process_session import SESSION_VARIABLE
 
-SESSION_VARIABLE = "ML_INTERN_SESSION"
-"""Tells child processes which session they belong to."""
+__all__ = ["SESSION_VARIABLE", "Surroundings"]
 
 
 @dataclass(frozen=True, slots=True)

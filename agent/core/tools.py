@@ -43,10 +43,15 @@ class ToolRouter:
         """A later tool never replaces an earlier one of the same name."""
         self._specs: dict[str, ToolSpec] = {}
         for spec in specs:
-            if spec.name in self._specs:
-                logger.warning("tool %s is registered twice; the first one stays", spec.name)
-            else:
-                self._specs[spec.name] = spec
+            self.add(spec)
+
+    def add(self, spec: ToolSpec) -> None:
+        """Register a tool that only a session can make, behind the others. Before the first model call: the list is a
+        prefix that providers cache."""
+        if spec.name in self._specs:
+            logger.warning("tool %s is registered twice; the first one stays", spec.name)
+        else:
+            self._specs[spec.name] = spec
 
     async def __aenter__(self) -> Self:
         self._validator = asyncio.create_task(asyncio.to_thread(_load_validator))

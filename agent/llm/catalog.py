@@ -86,15 +86,17 @@ class RouterCatalog:
 
     async def lookup(self, model_id: str) -> CatalogModel | None:
         """The entry of `org/model`, with or without a tag, whatever its case; None if there is none. Never raises."""
-        return (await self._models()).get(model_id.partition(":")[0].lower())
+        return (await self.models()).get(model_id.partition(":")[0].lower())
 
     async def suggest(self, model_id: str, limit: int = 3) -> tuple[str, ...]:
         """The ids most like `model_id`, best first."""
-        models = await self._models()
+        models = await self.models()
         wanted = model_id.partition(":")[0].lower()
-        return tuple(models[key].id for key in difflib.get_close_matches(wanted, models, limit, SIMILARITY))
+        near = await asyncio.to_thread(difflib.get_close_matches, wanted, models, limit, SIMILARITY)
+        return tuple(models[key].id for key in near)
 
-    async def _models(self) -> Mapping[str, CatalogModel]:
+    async def models(self) -> Mapping[str, CatalogModel]:
+        """All entries by lower-case id, without tags; empty where the router has never answered. Never raises."""
         async with self._lock:
             url = f"{self._base_url()}/models"
             if self._copy.url != url:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from agent.llm.client import LLMClient
 from agent.llm.effort import effort_cascade
 from agent.llm.failures import FailureKind, LLMCallError, LLMFailure, classify
-from agent.llm.params import UnsupportedEffortError, resolve_route, validate_effort
+from agent.llm.params import Route, UnsupportedEffortError, resolve_route, validate_effort
 from agent.llm.stream import Assembler, LLMResult
 
 logger = logging.getLogger(__name__)
@@ -45,10 +45,13 @@ async def probe_effort(
 ) -> ProbeOutcome:
     """The highest level up to `preference` that `model` takes. Without a preference nothing is sent.
 
-    Levels that the family does not have cost no request. Raises `LLMCallError` when the model cannot be used at all
-    (key, credits, no such model), and `UnknownModelError`.
+    Levels that the family does not have cost no request. A local server takes none, but is asked for one token, since
+    it may not run or not have the model. Raises `LLMCallError` when the model cannot be used at all (key, credits, no
+    such model), and `UnknownModelError`.
     """
     route = resolve_route(model)
+    if route.provider.is_local:
+        return await _ping(client, model, route, clock)
     for level in effort_cascade(preference or ""):
         try:
             validate_effort(model, level)
@@ -75,7 +78,17 @@ def _is_inconclusive(failure: LLMFailure) -> bool:
     return failure.retryable or failure.kind is FailureKind.LOCAL_REFUSED
 
 
-async def _ask(client: LLMClient, model: str, level: str, clock: Callable[[], float]) -> LLMResult:
+async def _ping(client: LLMClient, model: str, route: Route, clock: Callable[[], float]) -> ProbeOutcome:
+    try:
+        answered = await _ask(client, model, None, clock, max_tokens=1)
+    except Exception as error:  # the door to the server: everything becomes a typed failure
+        raise LLMCallError(classify(error, route=route, environ=client.environ)) from error
+    return ProbeOutcome(None, calls=(answered,))
+
+
+async def _ask(
+    client: LLMClient, model: str, level: str | None, clock: Callable[[], float], max_tokens: int = PROBE_TOKENS
+) -> LLMResult:
     """One answer at this effort. Nothing may be dropped on the way: litellm would make any level seem accepted."""
     started_s = clock()
     assembler = Assembler()
@@ -84,7 +97,7 @@ async def _ask(client: LLMClient, model: str, level: str, clock: Callable[[], fl
         messages=PROBE,
         stream=False,
         reasoning_effort=level,
-        max_tokens=PROBE_TOKENS,
+        max_tokens=max_tokens,
         drop_params=False,
     )
     try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.llm.params import base_url, is_loopback, local_api_key, url_host
 from agent.llm.providers import LOCAL_PROVIDERS, Provider
-from agent.llm.routes import Route
+from agent.llm.routes import Route, is_valid_model_id
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,12 @@ class LocalServer:
     provider: Provider
     base_url: str
     models: tuple[str, ...]
+
+    @property
+    def model_ids(self) -> tuple[str, ...]:
+        """What to type for those of its models that can chat, such as `ollama/qwen3:8b`; free of control characters."""
+        ids = (f"{self.provider.prefixes[0]}/{name}" for name in self.models if "embed" not in name.lower())
+        return tuple(model_id for model_id in ids if is_valid_model_id(model_id))
 
 
 async def detect_local_servers(environ: Mapping[str, str], timeout_s: float = DETECT_TIMEOUT_S) -> list[LocalServer]:
@@ -156,16 +162,9 @@ def _tokens(source: Any, *names: str) -> int | None:
 
 async def _fetch(url: str, key: str, timeout_s: float, body: Mapping[str, Any] | None = None) -> Any:
     """The JSON at `url` (POST with a body), None for anything but a timely answer 200 of reasonable size."""
-    import httpx
-
-    client_options: dict[str, Any] = {
-        "trust_env": not is_loopback(url),  # a proxy cannot reach this machine's own servers
-        "verify": url.startswith("https:"),  # loading certificates takes longer than a local answer
-        "timeout": timeout_s,
-        "headers": {"Authorization": f"Bearer {key}"},
-    }
     try:
-        async with asyncio.timeout(timeout_s), httpx.AsyncClient(**client_options) as client:
+        client = await asyncio.to_thread(_client, url, key, timeout_s)  # import and certificates take a while
+        async with asyncio.timeout(timeout_s), client:
             method = "GET" if body is None else "POST"
             async with client.stream(method, url, json=body) as response:
                 if response.status_code != 200:
@@ -179,3 +178,14 @@ async def _fetch(url: str, key: str, timeout_s: float, body: Mapping[str, Any] |
     except Exception:  # the door to whatever listens there
         logger.debug("no usable answer from %s", url_host(url), exc_info=True)
         return None
+
+
+def _client(url: str, key: str, timeout_s: float) -> Any:
+    import httpx
+
+    return httpx.AsyncClient(
+        trust_env=not is_loopback(url),  # a proxy cannot reach this machine's own servers
+        verify=url.startswith("https:"),
+        timeout=timeout_s,
+        headers={"Authorization": f"Bearer {key}"},
+    )

@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
 
-Origin = Literal["person", "steering", "model", "tool", "guard", "repair", "summary", "system"]
+Origin = Literal["person", "steering", "model", "tool", "guard", "repair", "summary", "shell", "system"]
 """Who wrote a message. `person` begins a turn, `steering` is what the person added while it ran. `guard`, `repair` and
-`summary` are ours: undo and titles must not take them for the person."""
+`summary` are ours: undo and titles must not take them for the person. So is `shell`, which tells of a command that the
+person ran: it belongs to the turn that it follows, is undone with it, and compaction may summarise it."""
 
-SYNTHETIC_ORIGINS: frozenset[Origin] = frozenset({"guard", "repair", "summary"})
+SYNTHETIC_ORIGINS: frozenset[Origin] = frozenset({"guard", "repair", "summary", "shell"})
 
 
 def valid_text(text: str) -> str:

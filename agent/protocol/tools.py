@@ -62,6 +62,9 @@ class ToolSession(Protocol):
     async def emit(self, payload: Payload) -> None:
         """Send an event (a log line, a changed plan)."""
 
+    async def leave_plan_mode(self) -> bool:
+        """The person has accepted a plan: go back to the mode before. False if plan mode is not on."""
+
 
 Handler = Callable[[dict[str, Any], ToolSession, str], Awaitable[ToolResult]]
 """`await handler(arguments, session, tool_call_id)`; arguments have passed the tool's schema."""

@@ -133,6 +133,10 @@ class Contents:
         """The hash of a file. Raises OSError, StoppedError."""
         return self._cache.get(path, status) or self._read(path)[0]
 
+    def read(self, path: str) -> bytes:
+        """The content of a regular file. Raises OSError, StoppedError."""
+        return self._read(path)[1]
+
     def keeper(self, most_bytes: int) -> Digest:
         """A digest that keeps copies: as many as make up `most_bytes`, those that there were already not counted."""
         left = most_bytes

@@ -21,6 +21,13 @@ from functools import cached_property
 from pathlib import Path
 
 from agent.sessions.checkpoint_baseline import Baseline
+from agent.sessions.checkpoint_changes import (
+    FileChange,
+    WorkspaceChanges,
+    content_before,
+    content_now,
+    find_changes,
+)
 from agent.sessions.checkpoint_contents import Contents, StatusCache
 from agent.sessions.checkpoint_restore import Plan, carry_out, plan_restore
 from agent.sessions.checkpoint_states import (
@@ -37,7 +44,7 @@ from agent.sessions.checkpoint_states import (
 from agent.sessions.checkpoint_store import Store
 from agent.sessions.checkpoint_survey import Survey
 
-__all__ = ["Checkpoints", "Limits", "RestoreReport", "TurnChanges"]
+__all__ = ["Checkpoints", "FileChange", "Limits", "RestoreReport", "TurnChanges", "WorkspaceChanges"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +66,8 @@ class _OpenTurn:
 class Checkpoints:
     """The checkpoints of one session in one workspace.
 
-    All methods but `begin_turn`, `leave_turn` and `interrupt` block: call them in a thread. None raises for trouble
-    with files.
+    All methods but `begin_turn`, `leave_turn` and `interrupt` block: call them in a thread. None but `contents` raises
+    for trouble with files.
     """
 
     def __init__(self, state_dir: Path, session_id: str, workspace: Path, limits: Limits = _DEFAULT_LIMITS) -> None:
@@ -163,16 +170,27 @@ class Checkpoints:
             except (OSError, StoppedError) as error:
                 logger.warning("the checkpoints of %s are not taken over: %s", session_id, error)
 
-    def changes_since(self, turn_ids: Sequence[str]) -> RestoreReport:
-        """What `restore` would do; nothing is changed."""
+    def changes(self) -> WorkspaceChanges:
+        """What is different from before the first turn that is known of this session, whoever has had a part in it.
+
+        Raises StoppedError.
+        """
         with self._lock:
             self._stop.clear()
             try:
-                records, notes = self._records(turn_ids)
-                plan = plan_restore(records, self._survey.now)
-            except (OSError, StoppedError) as error:
-                return _nothing_restored(error)
-        return self._report(plan.target, plan.kept, notes)
+                records, notes = self._records()
+                files, more = find_changes(records, self._survey.now, self._workspace)
+            except OSError as error:
+                logger.warning("the checkpoints cannot be read: %s", error)
+                return WorkspaceChanges((), f"the checkpoints cannot be read ({_cause(error)})")
+        return WorkspaceChanges(files, joined([*notes, *more]))
+
+    def contents(self, change: FileChange, most_bytes: int) -> tuple[bytes | None, bytes | None]:
+        """What a file held before and holds now, None where there is none (a link: where it leads).
+
+        Raises OSError that says why it cannot be shown, as when it has more than `most_bytes`, and StoppedError.
+        """
+        return content_before(change, self._blobs, most_bytes), content_now(change, self._contents, most_bytes)
 
     def restore(self, turn_ids: Sequence[str]) -> RestoreReport:
         """Undo what these turns did to files; the order of the ids does not matter. If cut off, it can be done again.
@@ -202,10 +220,17 @@ class Checkpoints:
         return os.path.realpath(self._raw_workspace)
 
     @cached_property
+    def _cache(self) -> StatusCache:
+        return StatusCache(self._store.status_path(self._workspace))
+
+    @cached_property
+    def _contents(self) -> Contents:
+        return Contents(self._blobs, self._cache, self._stop)
+
+    @cached_property
     def _survey(self) -> Survey:
-        cache = StatusCache(self._store.status_path(self._workspace))
-        contents = Contents(self._blobs, cache, self._stop)
-        return Survey(self._workspace, os.path.realpath(self._state_dir), contents, cache, self._limits, self._stop)
+        avoided = os.path.realpath(self._state_dir)
+        return Survey(self._workspace, avoided, self._contents, self._cache, self._limits, self._stop)
 
     @cached_property
     def _baseline(self) -> Baseline:
@@ -255,13 +280,14 @@ class Checkpoints:
         elif number is not None:
             self._manifests.remove(number)
 
-    def _records(self, turn_ids: Sequence[str]) -> tuple[list[Record], list[str]]:
-        """The records of these turns, oldest first, and what they do not cover. Raises OSError.
+    def _records(self, turn_ids: Sequence[str] | None = None) -> tuple[list[Record], list[str]]:
+        """The records of these turns (None: of all), oldest first, and what they do not cover. Raises OSError.
 
         What a turn that never ended left is what is there now.
         """
         saved, unreadable = self._manifests.load()
-        chosen = [record for record in [*(record for _, record in saved), *self._unsaved] if record.turn_id in turn_ids]
+        known = [*(record for _, record in saved), *self._unsaved]
+        chosen = [record for record in known if turn_ids is None or record.turn_id in turn_ids]
         records = [self._survey.finished(record) if record.after is None else record for record in chosen]
         notes = [note for record in records for note in record.notes]
         if unreadable:

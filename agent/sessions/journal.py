@@ -24,6 +24,7 @@ from agent.protocol.events import (
     AssistantChunk,
     AssistantMessage,
     BudgetStatus,
+    CommandRun,
     ContextReport,
     Event,
     ToolCallStarted,
@@ -53,6 +54,7 @@ _HELD_BY_MESSAGES: Final = {
     ToolOutput: "output",
     AssistantMessage: "content",
     TurnComplete: "final_response",
+    CommandRun: "output",
 }
 """Fields of events that the message before or after them holds too: found there by tool call id, or by their place."""
 

@@ -6,6 +6,7 @@ around a rule. A rule only says what a call needs; what becomes of it is agent/c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +25,9 @@ _GIT_CHANGES = {
     "create_repo": "creates",
     "update_repo": "changes the visibility or access of",
 }
+_FOR_GOOD = frozenset({"delete_branch", "delete_tag", "merge_pr"})
+_TRAINS = re.compile(r"Trainer\b|\.(train|fit)\(|\.backward\(|\b(accelerate|torchrun|trl)\b")
+_SAVES = re.compile(r"push_to_hub|upload_(folder|file|large_folder)|\bhf upload\b|huggingface-cli upload")
 
 
 def _word(arguments: Mapping[str, Any], *keys: str) -> str:
@@ -36,47 +40,85 @@ def _repo(arguments: Mapping[str, Any]) -> str:
     return str(arguments.get("repo_id") or "a repository")
 
 
+def _hints(*hints: str | bool) -> tuple[str, ...]:
+    """Those that apply: `cond and "hint"` is False, or empty, where it does not."""
+    return tuple(hint for hint in hints if isinstance(hint, str) and hint)
+
+
 def sandbox_create_rule(arguments: Mapping[str, Any], _context: ApprovalContext) -> ApprovalNeed:
     """The free CPU sandbox needs no yes; every other hardware is paid by the hour."""
     hardware = _word(arguments, "hardware") or "cpu-basic"
     if hardware == "cpu-basic":
         return FREE
-    return ApprovalNeed("ask", f"starts a paid sandbox ({hardware})", billable=True)
+    hints = _hints("is paid by the hour until it is deleted")
+    return ApprovalNeed("ask", f"starts a paid sandbox ({hardware})", billable=True, hints=hints)
 
 
 def hf_jobs_rule(arguments: Mapping[str, Any], context: ApprovalContext) -> ApprovalNeed:
     """Jobs cost money when they start; a schedule goes on costing it, so only a person may start or resume one."""
     operation = _word(arguments, "operation")
     if operation.startswith("scheduled"):
-        return _scheduled(operation.removeprefix("scheduled").strip())
+        return _scheduled(operation.removeprefix("scheduled").strip(), _job_hints(arguments))
     if operation not in {"run", "uv"}:
         return FREE
     flavor = _word(arguments, "hardware_flavor", "flavor", "hardware") or "cpu-basic"
     if flavor in _CPU_JOB_FLAVORS and not context.confirm_cpu_jobs:
         return ApprovalNeed("free", billable=True)
-    return ApprovalNeed("ask", f"starts a job on {flavor}", billable=True)
+    return ApprovalNeed("ask", f"starts a job on {flavor}", billable=True, hints=_job_hints(arguments))
 
 
-def _scheduled(action: str) -> ApprovalNeed:
+def _job_hints(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    flavor = _word(arguments, "hardware_flavor", "flavor", "hardware")
+    code = f"{arguments.get('script') or ''}\n{arguments.get('command') or ''}"
+    is_lost = bool(_TRAINS.search(code)) and not _SAVES.search(code)
+    return _hints(
+        is_lost and "trains, but pushes nothing to the Hub: what it makes is lost when the job ends",
+        flavor not in _CPU_JOB_FLAVORS and flavor != "" and f"runs on paid hardware ({flavor})",
+        bool(arguments.get("secrets")) and "hands secrets over to the job",
+    )
+
+
+def _scheduled(action: str, hints: tuple[str, ...]) -> ApprovalNeed:
     if action in _SCHEDULED_READS:
         return FREE
     if action in _SCHEDULED_STOPS:
         # A runaway schedule must be stoppable without a person, so this is no more than an ordinary question.
         return ApprovalNeed("ask", f"{action}s a scheduled job")
     verb = {"run": "creates", "resume": "resumes"}.get(action, "changes")
-    return ApprovalNeed("human", f"{verb} a scheduled job, which goes on costing money by itself", billable=True)
+    return ApprovalNeed(
+        "human", f"{verb} a scheduled job, which goes on costing money by itself", billable=True, hints=hints
+    )
 
 
 def hf_repo_files_rule(arguments: Mapping[str, Any], _context: ApprovalContext) -> ApprovalNeed:
     """Writing to a repository is asked; listing and reading are free."""
-    verb = _FILE_CHANGES.get(_word(arguments, "operation"))
-    return ApprovalNeed("ask", f"{verb} {_repo(arguments)} on the Hub") if verb else FREE
+    operation = _word(arguments, "operation")
+    verb = _FILE_CHANGES.get(operation)
+    if verb is None:
+        return FREE
+    patterns = arguments.get("patterns")
+    is_all = bool(
+        {"*", "**", "**/*"} & {str(each) for each in (patterns if isinstance(patterns, list) else [patterns])}
+    )
+    hints = _hints(
+        operation == "delete" and ("deletes every file" if is_all else "deletes files on the Hub"),
+        not arguments.get("create_pr") and "changes the branch itself, not through a pull request",
+    )
+    return ApprovalNeed("ask", f"{verb} {_repo(arguments)} on the Hub", hints=hints)
 
 
 def hf_repo_git_rule(arguments: Mapping[str, Any], _context: ApprovalContext) -> ApprovalNeed:
     """What cannot be taken back, or makes or opens a repository, is asked; branches and pull requests are free."""
-    verb = _GIT_CHANGES.get(_word(arguments, "operation"))
-    return ApprovalNeed("ask", f"{verb} {_repo(arguments)} on the Hub") if verb else FREE
+    operation = _word(arguments, "operation")
+    verb = _GIT_CHANGES.get(operation)
+    if verb is None:
+        return FREE
+    is_public = operation in {"create_repo", "update_repo"} and _word(arguments, "private") in {"false", "0", "no"}
+    hints = _hints(
+        is_public and "makes the repository public",
+        operation in _FOR_GOOD and "cannot be taken back",
+    )
+    return ApprovalNeed("ask", f"{verb} {_repo(arguments)} on the Hub", hints=hints)
 
 
 def hf_private_repos_rule(arguments: Mapping[str, Any], context: ApprovalContext) -> ApprovalNeed:

@@ -20,6 +20,7 @@ from agent.protocol.private_files import make_private_dir
 from agent.protocol.tools import ApprovalContext, ApprovalRule, ToolResult, ToolSession, ToolSpec
 from agent.tools.arguments import ArgumentError, int_argument, text_argument
 from agent.tools.files import describe_os_error
+from agent.tools.live_output import live_output
 from agent.tools.output import (
     HEAD_CHARS,
     MAX_OUTPUT_CHARS,
@@ -139,7 +140,8 @@ class _Bash:
             return ToolResult(describe_os_error(error, place, "keep the command's output in"), ok=False)
         keep = False
         try:
-            ending = await _run(request, session.child_env, descriptor, limit)
+            async with live_output("bash", tool_call_id, path, session):
+                ending = await _run(request, session.child_env, descriptor, limit)
             if isinstance(ending, str):
                 return ToolResult(ending, ok=False)
             report = await _reported(ending, descriptor, path, session.scrub)

@@ -17,11 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+SESSION_VARIABLE = "ML_INTERN_SESSION"
+"""In the environment of child processes: tells which session of ours they belong to."""
+
 POLL_S = 0.1
 CANCEL_GRACE_S = 0.25
 STOP_GRACE_S = 2.0
 _STEP_S = 0.01
 _KILL_ROUNDS = 50
+_NAMED_COMMAND_CHARS = 200
 
 EndKind = Literal["exited", "timed_out", "flooded"]
 
@@ -173,6 +177,12 @@ def marked_processes(marker: str) -> list[tuple[int, str]]:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 found.append((pid, b" ".join(words).decode("utf-8", "replace").strip()))
     return found
+
+
+def still_running(session_id: str) -> tuple[str, ...]:
+    """The processes that commands of one of our sessions have left running, in words. Blocking; () without /proc."""
+    found = marked_processes(f"{SESSION_VARIABLE}={session_id}")
+    return tuple(f"process {pid}: {command[:_NAMED_COMMAND_CHARS]}" for pid, command in found)
 
 
 def holds_file(pid: int, file: os.stat_result) -> bool:

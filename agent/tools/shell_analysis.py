@@ -20,8 +20,9 @@ from agent.protocol.tools import FREE, ApprovalContext, ApprovalNeed
 from agent.tools.sensitive_paths import home_directory, is_sensitive_path
 from agent.tools.shell.always import always_rule
 from agent.tools.shell.danger import danger, feeds_download, is_fork_bomb, redirect_danger, rough_danger, rough_texts
+from agent.tools.shell.hints import Findings, hints
 from agent.tools.shell.readonly import READS_CREDENTIALS, changes_execution, why_changing
-from agent.tools.shell.reasons import credentials_reason, whole_reason, writes_reason
+from agent.tools.shell.reasons import credentials_named, credentials_reason, whole_reason, writes_reason
 from agent.tools.shell.spelling import allow_text, command_text, spellings
 from agent.tools.shell.syntax import MAX_BYTES, Redirect, Script, join_path, read_script
 from agent.tools.shell.wrappers import Call, unwrap
@@ -43,7 +44,8 @@ class ShellVerdict:
 
     For permission rules: `changing` are the texts that rules must cover to allow the command (those that only look need
     no rule; output into other files and what else is not plain stands there too), `spellings` those any of which a rule
-    may forbid. `opaque`: it could not be read for certain, so that no pattern can allow it.
+    may forbid. `opaque`: it could not be read for certain, so that no pattern can allow it. `hints` are for the person
+    who decides, and decide nothing.
     """
 
     read_only: bool
@@ -54,6 +56,7 @@ class ShellVerdict:
     spellings: tuple[str, ...] = ()
     opaque: bool = False
     always_rule: str | None = None
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -63,6 +66,11 @@ class _Gathered:
     scripts: list[Script] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     opaque: str | None = None
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the shell may see something else in it than was found."""
+        return self.opaque is not None or any(script.hazard for script in self.scripts)
 
 
 def analyse(command: str, directory: str | None = None, workspace: str | None = None) -> ShellVerdict:
@@ -88,10 +96,10 @@ def bash_rule(arguments: Mapping[str, Any], context: ApprovalContext) -> Approva
     """The approval rule of `bash`: what only looks is free, a catastrophe needs a person, the rest is asked."""
     verdict = bash_verdict(arguments, context)
     if verdict.dangerous:
-        return ApprovalNeed("human", verdict.dangerous)
+        return ApprovalNeed("human", verdict.dangerous, hints=verdict.hints)
     if verdict.read_only:
         return FREE
-    return ApprovalNeed("ask", verdict.reason, verdict.always_rule)
+    return ApprovalNeed("ask", verdict.reason, verdict.always_rule, hints=verdict.hints)
 
 
 def _analyse(command: str, directory: str | None, workspace: str | None, home: str) -> ShellVerdict:
@@ -113,7 +121,7 @@ def _analyse(command: str, directory: str | None, workspace: str | None, home: s
         changing = found.calls
     texts = tuple(dict.fromkeys([*map(allow_text, changing), *besides]))
     known = [text for call in found.calls for text in spellings(call)]
-    opaque = found.opaque is not None or any(script.hazard for script in found.scripts)
+    opaque = found.is_uncertain
     no_rule = opaque or dangerous or not reasons or any(reason.startswith(READS_CREDENTIALS) for reason in reasons)
     return ShellVerdict(
         read_only=not reasons,
@@ -124,10 +132,28 @@ def _analyse(command: str, directory: str | None, workspace: str | None, home: s
         spellings=tuple(dict.fromkeys([*known, *(rough_texts(command) if found.opaque else ())])),
         opaque=opaque,
         always_rule=None if no_rule else always_rule(changing, texts),
+        hints=_hints(found, reasons, dangerous, workspace, home),
     )
 
 
 _remembered = lru_cache(maxsize=64)(_analyse)
+
+
+def _hints(
+    found: _Gathered, reasons: list[str], dangerous: str | None, workspace: str | None, home: str
+) -> tuple[str, ...]:
+    return hints(
+        Findings(
+            calls=[call for call in found.calls if _is_own_command(call)],
+            outputs=[redirect for script in found.scripts for redirect in script.redirects if _writes(redirect)],
+            credentials=credentials_named(reasons),
+            dangerous=dangerous,
+            background=any(script.background for script in found.scripts),
+            uncertain=found.is_uncertain,
+            workspace=workspace,
+            home=home,
+        )
+    )
 
 
 def _gather(text: str, directory: str | None, depth: int, found: _Gathered) -> None:
@@ -201,6 +227,10 @@ def _only_reads(redirect: Redirect) -> bool:
     if redirect.operator in {"<&", ">&"} and (redirect.operator == "<&" or _DESCRIPTORS.fullmatch(target.text)):
         return True
     return target.known and bool(_SAFE_FILES.fullmatch(target.text)) and redirect.operator != "<>"
+
+
+def _writes(redirect: Redirect) -> bool:
+    return redirect.operator not in {"<", "<&"} and not _only_reads(redirect)
 
 
 def _is_plain_output(redirect: Redirect, workspace: str | None) -> bool:

@@ -19,15 +19,18 @@ def print_banner(
     runs_on: str,
     directory: str,
     session_id: str | None = None,
+    user: str | None = None,
+    mode: str = "ask",
     hint: str = HINT,
 ) -> None:
     """Print the banner; nothing is cleared and nothing moves.
 
     `runs_on` says in a few words where the model comes from and where tools run, e.g. `Anthropic API, tools run here`.
-    A session that has no id yet gets no such line.
+    What is not known (the session's id, the Hugging Face `user`) gets no line, nor does the usual `mode`, to ask.
     """
     print_text(console, Text.assemble(("ml-intern", "bold"), (f" {clip(version, 40)}", "muted")))
-    rows = {"model": model, "runs on": runs_on, "directory": directory, "session": session_id}
+    rows = {"model": model, "runs on": runs_on, "HF user": user, "directory": directory, "session": session_id}
+    rows["mode"] = mode if mode != "ask" else None
     for name, value in rows.items():
         if value:
             print_text(console, Text(clip(value, 1000)), indent=12, sign=Text(f"  {name:<10}", "muted"))

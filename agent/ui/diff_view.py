@@ -17,10 +17,10 @@ def is_diff(text: str) -> bool:
     return _HUNK.search(text) is not None
 
 
-def preview_text(text: str, max_lines: int, max_columns: int) -> Text:
+def preview_text(text: str, max_lines: int, max_columns: int, hint: str = "") -> Text:
     """Harmless `text` (see sanitize) to print: at most `max_lines` lines, each cut after `max_columns`.
 
-    Diffs are coloured by line, everything else is muted.
+    Diffs are coloured by line, everything else is muted. `hint` tells, where lines are left out, how to see them.
     """
     lines = text.rstrip("\n").split("\n")
     coloured = is_diff(text)
@@ -29,7 +29,7 @@ def preview_text(text: str, max_lines: int, max_columns: int) -> Text:
         short = line if len(line) <= max_columns else _cut(line, max_columns)
         result.append(short + "\n", _style(line) if coloured else "muted")
     if len(lines) > max_lines:
-        result.append(f"… {len(lines) - max_lines} more lines\n", "muted")
+        result.append(f"… {counted(len(lines) - max_lines, 'more line')}{hint}\n", "muted")
     result.right_crop(1)
     return result
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 _FENCE = re.compile(r"(`{3,})([^`]*)$|(~{3,})(.*)$")
@@ -16,20 +17,26 @@ _MARKER = re.compile(r"([-+*]|(\d{1,9})[.)])(?=[ \t]|$)")
 _HEADING = re.compile(r"#{1,6}(?:[ \t]|$)")
 _UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*$")
 _MAX_DEPTH = 50  # lists within lists; a bound, so that a line of markers cannot make every later line slow
+CODE_PIECE_LINES = 60
+"""Code longer than this comes in several blocks, so that the beginning can be read while the rest is being written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A piece of the source, complete in itself. The texts of all blocks, joined, are the source."""
+    """A piece of the source, complete in itself. The texts of all blocks, joined, are the source.
+
+    A block with an `opening` goes on with the code of the block before it, whose fence that line has opened.
+    """
 
     kind: Literal["markdown", "code"]
     text: str
     language: str = ""
+    opening: str = ""
 
     @property
     def body(self) -> str:
         """The code without its fence lines and without the fence's indentation; of Markdown, the text itself."""
-        return self._parts()[1]
+        return "\n".join(self._parts()[1])
 
     @property
     def fence_lines(self) -> tuple[str, str]:
@@ -37,16 +44,30 @@ class Block:
         opening, _, closing = self._parts()
         return opening, closing
 
-    def _parts(self) -> tuple[str, str, str]:
+    @property
+    def has_body(self) -> bool:
+        """Whether there is any line, be it a blank one, between the fence lines."""
+        return bool(self._parts()[1])
+
+    def _parts(self) -> tuple[str, list[str], str]:
+        lines = self.text.split("\n")
         if self.kind == "markdown":
-            return "", self.text, ""
-        first, *lines = self.text.split("\n")
+            return "", lines, ""
+        if not lines[-1]:
+            lines.pop()
+        first = self.opening or lines.pop(0)
         indent, rest = _measure(first)
         fence = _opened_by(rest, indent, 0)
-        if lines and not lines[-1]:
-            lines.pop()
         closing = lines.pop().strip() if fence and lines and fence.closed_by(*_measure(lines[-1])) else ""
-        return first.strip(), "\n".join(_dedent(line, indent) for line in lines), closing
+        return "" if self.opening else first.strip(), [_dedent(line, indent) for line in lines], closing
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The block that is still coming, as far as it has come; `is_cut`: only the end of it."""
+
+    block: Block
+    is_cut: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +89,19 @@ class MarkdownStream:
     def __init__(self) -> None:
         self._partial: list[str] = []
         """Pieces of the line that is still coming."""
+        self._partial_length = 0
         self._reset()
 
     def _reset(self) -> None:
         self._lines: list[str] = []
         """Lines of the block being built."""
         self._has_content = False
+        self._length = 0
+        """Characters in those lines."""
         self._code: _Fence | None = None
         """The fence that this block is."""
+        self._opening = ""
+        """The line that opened that fence, once a piece of the code has been given away."""
         self._close_list()
 
     def _close_list(self) -> None:
@@ -95,40 +121,96 @@ class MarkdownStream:
         start = 0
         while (end := text.find("\n", start)) >= 0:
             self._partial.append(text[start : end + 1])
-            line = "".join(self._partial)
-            self._partial.clear()
-            self._take(line, blocks)
+            self._take(self._whole_line(), blocks)
             start = end + 1
         if start < len(text):
             self._partial.append(text[start:])
+            self._partial_length += len(text) - start
         return blocks
 
     def flush(self) -> list[Block]:
         """The text is over: the rest of it. The stream can be used again for another text."""
         blocks: list[Block] = []
         if self._partial:
-            line = "".join(self._partial)
-            self._partial.clear()
-            self._take(line, blocks)
+            self._take(self._whole_line(), blocks)
         self._emit(blocks)
         return blocks
+
+    def _whole_line(self) -> str:
+        line = "".join(self._partial)
+        self._partial.clear()
+        self._partial_length = 0
+        return line
+
+    def pending(self, max_chars: int) -> Pending | None:
+        """What has come of the block that is not complete, at most (nearly) the last `max_chars` characters of it.
+
+        A cut text begins at a line of code, and moves on only every `max_chars // 2` characters: what is wrapped from
+        there does not wrap differently with each chunk. Costs no more for a longer text.
+        """
+        length = self._length + self._partial_length
+        if not length:
+            return None
+        step = max(max_chars // 2, 1)
+        start = -(-max(length - max_chars, 0) // step) * step
+        text = self._last(length - start)
+        fence = self._code
+        if not self._lines and start == 0:
+            indent, rest = _measure(text)
+            fence = fence or _opened_by(rest, indent, 0)
+        if fence is None:
+            return Pending(Block("markdown", text), start > 0)
+        opening = self._opening
+        if start > 0:
+            opening = opening or self._lines[0]
+            text = text[text.find("\n") + 1 :]
+        return Pending(Block("code", text, fence.language, opening), start > 0)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what is coming belongs to code whose beginning has been given away."""
+        return bool(self._opening)
+
+    def _last(self, count: int) -> str:
+        """The last `count` characters that have come."""
+        pieces, found = [], 0
+        for piece in chain(reversed(self._partial), reversed(self._lines)):
+            if found >= count:
+                break
+            pieces.append(piece)
+            found += len(piece)
+        return "".join(reversed(pieces))[max(found - count, 0) :]
 
     def _emit(self, blocks: list[Block]) -> None:
         if self._lines:
             text = "".join(self._lines)
-            blocks.append(Block("code", text, self._code.language) if self._code else Block("markdown", text))
+            is_code = self._code is not None
+            language = self._code.language if self._code else ""
+            blocks.append(Block("code" if is_code else "markdown", text, language, self._opening))
         self._reset()
+
+    def _emit_piece(self, fence: _Fence, blocks: list[Block]) -> None:
+        """Give away the code so far; its fence stays open."""
+        opening = self._opening or self._lines[0]
+        self._emit(blocks)
+        self._code, self._opening = fence, opening
+
+    def _add(self, line: str) -> None:
+        self._lines.append(line)
+        self._length += len(line)
 
     def _take(self, line: str, blocks: list[Block]) -> None:
         indent, rest = _measure(line.rstrip("\r\n"))
         if self._code is not None:
-            self._lines.append(line)
+            self._add(line)
             if self._code.closed_by(indent, rest):
                 self._emit(blocks)
+            elif rest and len(self._lines) >= CODE_PIECE_LINES:  # blanks at the end of all code are not shown
+                self._emit_piece(self._code, blocks)
         elif not rest:
             self._take_blank(line, blocks)
         elif self._nested is not None and indent >= self._nested.offset:
-            self._lines.append(line)
+            self._add(line)
             if self._nested.closed_by(indent, rest):
                 self._nested = None
         else:
@@ -136,7 +218,7 @@ class MarkdownStream:
             self._take_content(line, indent, rest, blocks)
 
     def _take_blank(self, line: str, blocks: list[Block]) -> None:
-        self._lines.append(line)
+        self._add(line)
         if self._nested is not None:
             return
         self._in_paragraph = False
@@ -162,7 +244,7 @@ class MarkdownStream:
             self._in_paragraph, self._quoted = paragraph
         else:
             self._nested = fence
-        self._lines.append(line)
+        self._add(line)
         self._has_content = True
 
     def _open_items(self, indent: int, rest: str, inner: list[int]) -> _Fence | None:

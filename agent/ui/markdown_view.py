@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from copy import copy
+from functools import cache
+from typing import Any, ClassVar, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import (  # type: ignore[attr-defined]  # MarkdownIt: the only way to set up rich's parser
@@ -17,64 +20,83 @@ from rich.markdown import (  # type: ignore[attr-defined]  # MarkdownIt: the onl
     TableElement,
 )
 from rich.segment import Segment, Segments
-from rich.syntax import Syntax
+from rich.syntax import Syntax, SyntaxTheme
 from rich.table import Table
 from rich.text import Text
 
+from agent.ui.console import code_theme
+from agent.ui.live.rows import Row, rendered_rows
 from agent.ui.markdown_stream import Block
 from agent.ui.sanitize import visible
 
 logger = logging.getLogger(__name__)
 
-_CODE_THEME = "ansi_dark"  # the terminal's own colours, no background
 _HIGHLIGHT_CHARS = 50_000
 """Code longer than this stays plain: colouring it takes longer than reading its beginning."""
+_PROSE = re.compile(r"\n*+(?:[^\W\d_](?:[^\W_]|[ ,;:.!?'\"%()/-])*+(?<!  )(?:\n|\Z))++[ \n]*+")
+"""Lines that begin with a letter and have nothing in them that Markdown could mean: these need no parser."""
+_LINE_END = re.compile(" *\n")
 _COLUMN_WIDTH = 6
 """A table with less room than this per column is shown row by row instead."""
 
 
-def print_block(console: Console, block: Block) -> None:
-    """Print one block, without a blank line before or after it. Whatever the text is, it is shown and never raises."""
+def print_block(console: Console, block: Block, *, plain: bool = False) -> None:
+    """Print one block, without a blank line before or after it. Whatever the text is, it is shown and never raises.
+
+    `plain`: nothing is drawn with lines, for those who hear it.
+    """
+    rows = block_rows(console, block, console.width, plain=plain)
+    if rows:
+        console.print(Segments(segment for row in rows for segment in (*row, Segment.line())), end="")
+
+
+def block_rows(console: Console, block: Block, width: int, *, plain: bool = False) -> list[Row]:
+    """The rows of a block, each of at most `width` cells, without blanks at their ends nor blank rows around them."""
     source = visible(block.text)
     if not source.strip():
-        return
+        return []
     try:
-        segments = _trimmed(console, _code(console, block) if block.kind == "code" else PlainMarkdown(source))
+        return _trimmed(console, _renderable(console, block, source, plain), width, keep_start=bool(block.opening))
     except Exception:  # a door to rich, markdown-it and pygments: the text matters more than its looks
         logger.exception("could not render a block of %d characters", len(source))
-        segments = _trimmed(console, Text(source.strip("\n")))
-    console.print(Segments(segments), end="")
+        return _trimmed(console, Text(source.strip("\n")), width)
 
 
-def _trimmed(console: Console, renderable: RenderableType) -> list[Segment]:
-    """The renderable's lines without the blanks that rich pads them with, and without blank lines around it."""
-    rows = [_strip_end(line) for line in console.render_lines(renderable, console.options, pad=False)]
+def _renderable(console: Console, block: Block, source: str, plain: bool) -> RenderableType:
+    if block.kind == "code":
+        return _code(console, block)
+    if _PROSE.fullmatch(source):
+        return Text(_LINE_END.sub(" ", source.strip(" \n")))
+    markdown = copy(_blank_markdown(plain, code_theme(console)))  # making one anew takes as long as rendering it
+    markdown.take(source)
+    return markdown
+
+
+def code_rows(console: Console, code: str, language: str, width: int) -> list[Row]:
+    """The rows of lines of code without fences; `code` must be harmless (see sanitize)."""
+    return rendered_rows(console, highlighted(console, code, language), width)
+
+
+def _trimmed(console: Console, renderable: RenderableType, width: int, *, keep_start: bool = False) -> list[Row]:
+    """The renderable's rows without the blank ones around them."""
+    rows = rendered_rows(console, renderable, width)
     start, end = 0, len(rows)
-    while start < end and not rows[start]:
+    while start < end and not rows[start] and not keep_start:
         start += 1
     while end > start and not rows[end - 1]:
         end -= 1
-    return [segment for row in rows[start:end] for segment in (*row, Segment.line())]
-
-
-def _strip_end(line: list[Segment]) -> list[Segment]:
-    line = [segment for segment in line if not segment.control]
-    while line:
-        text = line[-1].text.rstrip()
-        if text:
-            line[-1] = Segment(text, line[-1].style)
-            break
-        line.pop()
-    return line
+    return rows[start:end]
 
 
 def _code(console: Console, block: Block) -> Text:
     """The code between its fence lines, which stay, dimmed: they name the language and make it good to copy."""
     opening, closing = block.fence_lines
-    shown = Text(visible(opening), "muted")
-    if body := visible(block.body):
-        shown = Text("\n").join([shown, highlighted(console, body, block.language)])
-    return Text("\n").join([shown, Text(closing, "muted")]) if closing else shown
+    parts = [Text(visible(opening), "muted")] if opening else []
+    if block.has_body:
+        parts.append(highlighted(console, visible(block.body), block.language))
+    if closing:
+        parts.append(Text(closing, "muted"))
+    return Text("\n").join(parts)
 
 
 def highlighted(console: Console, code: str, language: str) -> Text:
@@ -82,10 +104,11 @@ def highlighted(console: Console, code: str, language: str) -> Text:
     code = code.expandtabs(4)
     if console.color_system is None or not language or len(code) > _HIGHLIGHT_CHARS:
         return Text(code)
-    text = Syntax("", language, theme=_CODE_THEME, background_color="default").highlight(code)
-    if text.plain.endswith("\n") and not code.endswith("\n"):
-        text.right_crop(1)
+    text = Syntax("", language, theme=code_theme(console), background_color="default").highlight(code)
     text.no_wrap = False
+    extra = len(text.plain) - len(code)
+    if extra > 0:
+        text.right_crop(extra)
     return text if text.plain == code else Text(code)
 
 
@@ -117,17 +140,37 @@ class _NumberedItem(ListItem):
 class _WholeTable(TableElement):
     """A table that folds long words instead of cutting them."""
 
+    is_drawn: ClassVar[bool] = True
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         header = [cell.content for cell in self.header.row.cells] if self.header and self.header.row else []
         rows = [[cell.content for cell in row.cells] for row in self.body.rows] if self.body else []
-        if len(header) * _COLUMN_WIDTH > options.max_width:
+        if self.is_drawn and len(header) * _COLUMN_WIDTH <= options.max_width:
+            yield from self._drawn(console, options)
+        else:
             yield from (Text(" | ").join(row) for row in (header, *rows))
-            return
+
+    def _drawn(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for element in super().__rich_console__(console, options):
             if isinstance(element, Table):
                 for column in element.columns:
                     column.overflow = "fold"
             yield element
+
+
+class _WordTable(_WholeTable):
+    """A table row by row, with no lines drawn."""
+
+    is_drawn: ClassVar[bool] = False
+
+
+class _WordRule(MarkdownElement):
+    """A thematic break that is typed, not drawn."""
+
+    new_line = False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text("* * *\n")
 
 
 class PlainMarkdown(Markdown):
@@ -142,12 +185,33 @@ class PlainMarkdown(Markdown):
         "table_open": _WholeTable,
     }
 
-    def __init__(self, source: str) -> None:
-        super().__init__("", code_theme=_CODE_THEME, hyperlinks=False)
-        parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+    def take(self, source: str) -> None:
+        """Become this text."""
         self.markup = source
-        self.parsed = parser.disable("reference").parse(source)  # references point to other blocks, if anywhere
+        self.parsed = _parser().parse(source)
         _keep_as_text(self.parsed)
+
+
+class _WordMarkdown(PlainMarkdown):
+    """The same without any line drawn."""
+
+    elements: ClassVar[dict[str, type[MarkdownElement]]] = {
+        **PlainMarkdown.elements,
+        "table_open": _WordTable,
+        "hr": _WordRule,
+    }
+
+
+@cache
+def _blank_markdown(plain: bool, theme: str | SyntaxTheme) -> PlainMarkdown:
+    # what rich takes for the name of a theme may be a theme as well: it only hands it on
+    return (_WordMarkdown if plain else PlainMarkdown)("", code_theme=cast(str, theme), hyperlinks=False)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+    return parser.disable("reference")  # references point to other blocks, if anywhere
 
 
 def _keep_as_text(tokens: Iterable[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from agent.protocol.events import (
@@ -18,11 +18,19 @@ from agent.protocol.events import (
     ToolStateChange,
     UndoComplete,
 )
+from agent.protocol.modes import MEANINGS, Mode
 from agent.protocol.money import format_usd
 from agent.ui.sanitize import clip, visible
 from agent.ui.tool_lines import counted, duration_text
 
 OperationEnd = Compacted | UndoComplete | NewComplete | ResumeComplete | Renamed | SettingsChanged
+
+_APPROVALS: Mapping[Mode, str] = {
+    "ask": "asks before it acts",
+    "auto-edit": "edits by itself (auto-edit)",
+    "plan": "only looks (plan)",
+    "yolo": "approves by itself (yolo)",
+}
 
 _PLAN_SIGNS = {"completed": "✓", "in_progress": "▸"}
 
@@ -103,9 +111,10 @@ def _resumed(payload: ResumeComplete) -> list[str]:
 def _settings(payload: SettingsChanged) -> list[str]:
     if payload.changed == ("cap_usd",):
         return []  # told by the budget's own status
-    approvals = "approves by itself (yolo)" if payload.yolo_mode else "asks before it acts"
+    if payload.changed and set(payload.changed) <= {"mode", "yolo_mode"}:
+        return [f"Mode {payload.mode}: {MEANINGS[payload.mode]}."]
     effort = f", effort {_one_line(payload.reasoning_effort)}" if payload.reasoning_effort else ""
-    return [f"Model {_one_line(payload.model_name)}{effort}; {approvals}."]
+    return [f"Model {_one_line(payload.model_name)}{effort}; {_APPROVALS[payload.mode]}."]
 
 
 def plan_title(plan: Iterable[PlanItem]) -> str:
@@ -122,9 +131,14 @@ def plan_sign(item: PlanItem) -> str:
 def log_line(payload: ToolLog) -> str | None:
     """A tool's progress or a notice of the loop; None for the counters of sub-agents."""
     text = clip(payload.log.strip(), _LOG_COLUMNS)
-    if not text or (payload.agent_id is not None and text.startswith(_COUNTERS)):
+    if not text or (payload.agent_id is not None and is_counter(text)):
         return None
     return text if payload.tool == "system" else f"{_one_line(payload.label or payload.tool)}: {text}"
+
+
+def is_counter(log: str) -> bool:
+    """Whether a sub-agent counts here what it has used, rather than says what it does."""
+    return log.startswith(_COUNTERS)
 
 
 def job_line(payload: ToolStateChange) -> str | None:

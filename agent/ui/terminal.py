@@ -1,13 +1,16 @@
-"""Interactive mode's screen, the plain one: lines are added below, and nothing above is ever touched again."""
+"""Interactive mode's view of the events: what is over goes to the scrollback, what is going on is live below it."""
 
 from __future__ import annotations
 
-from typing import assert_never
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol, assert_never
 
 from rich.console import Console
 from rich.text import Text
 
 from agent.protocol.events import (
+    ApprovalItem,
     ApprovalRequired,
     AssistantChunk,
     AssistantMessage,
@@ -24,6 +27,7 @@ from agent.protocol.events import (
     Interrupted,
     LLMCall,
     NewComplete,
+    Payload,
     PlanItem,
     PlanUpdate,
     Processing,
@@ -47,100 +51,178 @@ from agent.protocol.events import (
     UndoComplete,
     WorkspaceDiff,
 )
-from agent.ui.console import print_text
-from agent.ui.diff_view import is_diff, preview_text
 from agent.ui.limits import LimitNotes
+from agent.ui.live.activity import Activity
+from agent.ui.live.answer import LiveAnswer
+from agent.ui.live.rows import Row
+from agent.ui.live.tools import LiveTools
 from agent.ui.markdown_stream import Block, MarkdownStream
-from agent.ui.notices import job_line, log_line, operation_lines, plan_sign, plan_title, terminated_text
+from agent.ui.notices import operation_lines, plan_title, terminated_text
+from agent.ui.plain_tools import PlainTools
 from agent.ui.sanitize import clip, visible
-from agent.ui.tool_lines import (
-    NO_OUTPUT,
-    QUIET_TOOLS,
-    Call,
-    OpenCalls,
-    call_summary,
-    counted,
-    failure_summary,
-    reason_lines,
-    result_summary,
-)
+from agent.ui.scrollback import SIGNS, WORDS, Scrollback
+from agent.ui.tool_results import Limits, ToolResults
 
-ToolPayload = ToolCallStarted | ToolOutput | ToolLog | ToolStateChange | ApprovalRequired
+TextPayload = AssistantChunk | AssistantMessage | AssistantStreamEnd
+ToolPayload = ToolCallStarted | ToolOutput | ToolLog | ToolStateChange | ToolProgress | ApprovalRequired
 EndPayload = TurnComplete | Interrupted | ErrorRaised | SessionTerminated
 
 _PLAN_STYLES = {"completed": "tool.ok", "in_progress": "bold"}
-_TAIL_TOOLS = frozenset({"bash"})
-"""Tools whose last lines of output are worth seeing; of the others the size is enough."""
+_ROOMY = 8
+"""With fewer rows than this, the live lines have no blank ones between them."""
+
+
+class ToolView(Protocol):
+    """What is done with tool calls: see `LiveTools` and `PlainTools`."""
+
+    @property
+    def running(self) -> list[str]: ...
+    @property
+    def is_ticking(self) -> bool: ...
+    def new_turn(self) -> None: ...
+    def wait(self, items: Iterable[ApprovalItem]) -> None: ...
+    def start(self, payload: ToolCallStarted) -> None: ...
+    def change(self, payload: ToolStateChange) -> None: ...
+    def progress(self, payload: ToolProgress) -> None: ...
+    def log(self, payload: ToolLog) -> None: ...
+    def finish(self, payload: ToolOutput) -> None: ...
+    def end_turn(self, *, is_ok: bool) -> None: ...
+    def rows(self, width: int, limit: int) -> list[Row]: ...
 
 
 class TerminalRenderer:
-    """Renders events on a console from `make_console`, append-only and without animation.
+    """Renders events on a console from `make_console`, append-only; what is not over yet is in `live_lines`.
 
-    Answers appear block by block, as soon as a block is complete. Approvals are only noted here: whoever asks the
-    person prints them with `approval_panel`. At most `diff_lines` lines of an edit's diff are shown, `output_lines` of
-    a command's output, `reason_limit` of a failure.
+    Answers appear block by block, as soon as a block is complete; calls appear once, with their result. Approvals are
+    only noted here: whoever asks the person prints them with `approval_panel`. `on_change` is called whenever the live
+    lines may have changed. With `live=False` there are none: calls are told when they start too, and what signs say
+    elsewhere is said in words.
     """
 
-    def __init__(self, console: Console, *, diff_lines: int = 60, output_lines: int = 4, reason_limit: int = 6) -> None:
-        self._console = console
-        self._diff_lines = diff_lines
-        self._output_lines = output_lines
-        self._reason_limit = reason_limit
+    def __init__(
+        self,
+        console: Console,
+        *,
+        live: bool = True,
+        on_change: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        limits: Limits | None = None,
+    ) -> None:
+        self._is_live = live
+        self._on_change = on_change
+        self._out = Scrollback(console, SIGNS if live else WORDS)
         self._stream = MarkdownStream()
-        self._calls = OpenCalls()
-        self._limits = LimitNotes()
+        self._answer = LiveAnswer(console, self._stream)
+        self._results = ToolResults(self._out, limits or Limits(), can_expand=live)
+        self._tools: ToolView = (
+            LiveTools(self._out, self._results, clock) if live else PlainTools(self._out, self._results)
+        )
+        self._activity = Activity(clock)
+        self._limit_notes = LimitNotes()
         self._plan: tuple[PlanItem, ...] = ()
-        self._last_kind = ""
-        """What was printed last: a blank line goes between things of different kinds."""
         self._answer_shown = False
         """Whether text of the model was shown since the last call or the start of the turn."""
 
+    @property
+    def is_ticking(self) -> bool:
+        """Whether the live lines show how long something takes: they change with the time."""
+        return self._is_live and (self._activity.is_on or self._tools.is_ticking)
+
+    @property
+    def rendered_chars(self) -> int:
+        """Characters of unfinished answers that were rendered for live lines so far: what the frames have cost."""
+        return self._answer.rendered_chars
+
+    def live_lines(self, width: int, rows: int) -> list[Row]:
+        """What is going on, in at most `rows` rows of at most `width` cells, without blanks at their ends."""
+        if not self._is_live or width < 1 or rows < 1:
+            return []
+        blank: list[Row] = [[]] if rows >= _ROOMY else []
+        end: list[Row] = []
+        if self._activity.is_on:
+            end = [*blank, self._activity.row(self._out.console, width, self._step(), self._tools.running)]
+        tools = self._tools.rows(width, rows - len(end) - len(blank))
+        if tools and self._out.needs_gap("tool"):
+            tools = [*blank, *tools]
+        answer = self._answer.rows(width, rows - len(end) - len(tools) - len(blank))
+        if answer and self._out.needs_gap("text", goes_on=self._stream.goes_on):
+            answer = [*blank, *answer]
+        return [*answer, *tools, *end][-rows:]
+
+    def expand_last(self) -> bool:
+        """Print the last tool output in full (at most 2,000 lines), and again: the one before. False: none (left)."""
+        is_there = self._results.expand()
+        self._on_change()
+        return is_there
+
     def handle(self, event: Event) -> None:
         """Show one event."""
-        self._limits.see(event)
-        match event.payload:
-            case AssistantChunk() | AssistantMessage() | AssistantStreamEnd() as payload:
+        self._limit_notes.see(event)
+        self._activity.see(event.payload)
+        self._show(event.payload)
+        self._on_change()
+
+    def note(self, *lines: str) -> None:
+        """Print lines of the user interface's own among the events; lines of an answer are never torn by them."""
+        for line in lines:
+            self._out.line("note", visible(line), "muted")
+        self._on_change()
+
+    def say(self, text: Text) -> None:
+        """Print styled text of the user interface's own."""
+        self._out.text("note", text)
+        self._on_change()
+
+    def echo(self, text: str, prompt: str) -> None:
+        """Print what the person has typed behind `prompt`."""
+        self._out.hanging("input", (prompt.rstrip(), "muted"), (visible(text), "input"))
+        self._on_change()
+
+    def close(self) -> None:
+        """Show what has not been rendered yet."""
+        self._flush_text()
+        self._tools.end_turn(is_ok=False)
+        self._on_change()
+
+    def _show(self, payload: Payload) -> None:
+        match payload:
+            case AssistantChunk() | AssistantMessage() | AssistantStreamEnd():
                 self._take_text(payload)
-            case ToolCallStarted() | ToolOutput() | ToolLog() | ToolStateChange() | ApprovalRequired() as payload:
+            case ToolCallStarted() | ToolOutput() | ToolLog() | ToolStateChange() | ToolProgress() | ApprovalRequired():
                 self._show_tool(payload)
-            case PlanUpdate() as payload:
+            case PlanUpdate():
                 self._show_plan(payload)
-            case TurnComplete() | Interrupted() | ErrorRaised() | SessionTerminated() as payload:
+            case TurnComplete() | Interrupted() | ErrorRaised() | SessionTerminated():
                 self._end_turn(payload)
-            case Compacted() | UndoComplete() | NewComplete() | ResumeComplete() as payload:
+            case NewComplete():
+                self._plan = ()
                 self.note(*operation_lines(payload))
-            case Renamed() | SettingsChanged() as payload:
+            case Compacted() | UndoComplete() | ResumeComplete() | Renamed() | SettingsChanged():
                 self.note(*operation_lines(payload))
-            case Steered() as payload:
+            case Steered():
                 self._flush_text()
-                self._hanging(("> ", "muted"), (visible(payload.text).strip(), "muted"), kind="input")
+                self._out.hanging("input", (">", "muted"), (visible(payload.text).strip(), "muted"))
             case Processing():
-                self._last_kind = self._last_kind or "input"
+                self._out.last_kind = self._out.last_kind or "input"
                 self._answer_shown = False
+                self._tools.new_turn()
             case Ready() | Shutdown() | LLMCall() | BudgetStatus() | ResumedFrom() | HfJobSubmit() | HfJobComplete():
                 pass
-            case ToolProgress() | ContextReport() | WorkspaceDiff() | CommandRun():
+            case ContextReport() | WorkspaceDiff() | CommandRun():  # shown by the command, and by the tool's output
                 pass
             case ToolCharge() | SandboxCreate() | SandboxDestroy() | Feedback():
                 pass
             case _ as never:
                 assert_never(never)
 
-    def note(self, *lines: str) -> None:
-        """Print lines of the user interface's own among the events; lines of an answer are never torn by them."""
-        for line in lines:
-            self._line("note", visible(line), "muted")
-
-    def close(self) -> None:
-        """Show what has not been rendered yet."""
-        self._flush_text()
-
     # --- text --------------------------------------------------------------------------------------------------------
 
-    def _take_text(self, payload: AssistantChunk | AssistantMessage | AssistantStreamEnd) -> None:
+    def _take_text(self, payload: TextPayload) -> None:
         match payload:
             case AssistantChunk():
-                self._print_blocks(self._stream.feed(payload.content))
+                if blocks := self._stream.feed(payload.content):
+                    self._print_blocks(blocks)
+                self._answer.changed()
             case AssistantMessage():
                 self._print_blocks(self._stream.feed(payload.content))
                 self._flush_text()
@@ -151,14 +233,11 @@ class TerminalRenderer:
 
     def _flush_text(self) -> None:
         self._print_blocks(self._stream.flush())
+        self._answer.changed()
 
     def _print_blocks(self, blocks: list[Block]) -> None:
         for block in blocks:
-            if visible(block.text).strip():
-                from agent.ui.markdown_view import print_block  # markdown-it and pygments: not before they are needed
-
-                self._gap("text")
-                print_block(self._console, block)
+            if self._out.block(block):
                 self._answer_shown = True
 
     # --- tools -------------------------------------------------------------------------------------------------------
@@ -168,121 +247,55 @@ class TerminalRenderer:
             case ToolCallStarted():
                 self._flush_text()
                 self._answer_shown = False
-                self._show_start(self._calls.start(payload))
+                self._tools.start(payload)
             case ToolOutput():
-                self._show_result(payload)
+                self._tools.finish(payload)
             case ToolLog():
-                if line := log_line(payload):
-                    self._line("tool", f"  {line}", "muted")
+                self._tools.log(payload)
+            case ToolProgress():
+                self._tools.progress(payload)
             case ToolStateChange():
-                self._show_start(self._calls.change(payload))
-                if line := job_line(payload):
-                    self._line("tool", f"  {line}", "muted")
+                self._tools.change(payload)
             case ApprovalRequired():
                 self._flush_text()
                 self._answer_shown = False
-                self._calls.wait(payload.tools)
+                self._results.asked(payload.tools)
+                self._tools.wait(payload.tools)
             case _ as never:
                 assert_never(never)
-
-    def _show_start(self, call: Call | None) -> None:
-        if call is not None and call.tool not in QUIET_TOOLS:
-            tool = clip(call.tool, 40)
-            about = call_summary(call.tool, call.arguments, self._room(len(tool) + 4))
-            self._one_line(("▸ ", "muted"), (tool, "tool.name"), (f"  {about}", "muted"))
-
-    def _show_result(self, payload: ToolOutput) -> None:
-        call = self._calls.finish(payload)
-        if payload.success and payload.tool in QUIET_TOOLS:
-            return
-        tool, room = clip(payload.tool, 40), self._console.width
-        about = f"  ({call_summary(call.tool, call.arguments, self._room(40))})" if call else ""
-        if payload.success:
-            summary = result_summary(payload, room)
-            self._one_line(("✓ ", "tool.ok"), (tool, "tool.name"), (f" {summary}{about}", "muted"))
-            self._show_output(payload)
-            return
-        reasons, more = reason_lines(payload.display or payload.output, self._reason_limit)
-        summary = failure_summary(payload, reasons, room * 4)
-        self._hanging(("✗ ", "tool.fail"), (tool, "tool.name"), (f" {summary}{about}", "tool.fail"))
-        if len(reasons) > 1:
-            self._indented([*reasons, *([f"… {counted(more, 'more line')}"] if more else [])], "tool.fail")
-
-    def _show_output(self, payload: ToolOutput) -> None:
-        if payload.display:
-            shown = visible(payload.display)
-            limit = self._diff_lines if is_diff(shown) else self._output_lines
-            self._print("tool", preview_text(shown, limit, self._console.width * 4), indent=2)
-        elif payload.tool in _TAIL_TOOLS and self._output_lines and payload.output.strip() != NO_OUTPUT:
-            lines = [line.rstrip() for line in visible(payload.output).split("\n") if line.strip()]
-            hidden = len(lines) - self._output_lines
-            before = [f"… {counted(hidden, 'line')} before"] if hidden > 0 else []
-            self._indented([*before, *lines[-self._output_lines :]], "muted")
 
     def _show_plan(self, payload: PlanUpdate) -> None:
         if payload.plan == self._plan:
             return
         self._plan = payload.plan
-        self._line("plan", plan_title(payload.plan), "bold")
+        self._out.line("plan", plan_title(payload.plan), "bold")
         for item in payload.plan:
             style = _PLAN_STYLES.get(item.status, "muted")
-            self._hanging((f"{plan_sign(item)} ", style), (clip(item.content, 500), ""), kind="plan")
+            self._out.hanging("plan", (self._out.signs.step(item), style), (clip(item.content, 500), ""))
+
+    def _step(self) -> str:
+        """The step of the plan that is under way."""
+        return next((item.content for item in self._plan if item.status == "in_progress"), "")
 
     # --- ends --------------------------------------------------------------------------------------------------------
 
     def _end_turn(self, payload: EndPayload) -> None:
         self._flush_text()
-        self._calls.clear()
+        self._tools.end_turn(is_ok=isinstance(payload, TurnComplete))
         match payload:
             case TurnComplete():
                 if payload.final_response and not self._answer_shown:
                     self._print_blocks([*self._stream.feed(payload.final_response), *self._stream.flush()])
-                if limit := self._limits.reached(payload.stop_reason):
-                    go_on = self._limits.go_on_here(payload.stop_reason)
-                    self._line("note", f"Stopped at {limit}. {go_on}", "warning")
+                if limit := self._limit_notes.reached(payload.stop_reason):
+                    go_on = self._limit_notes.go_on_here(payload.stop_reason)
+                    self._out.line("note", f"Stopped at {limit}. {go_on}", "warning")
             case Interrupted():
-                self._line("end", "Interrupted", "warning")
+                self._out.line("end", "Interrupted", "warning")
             case ErrorRaised():
-                self._line("end", f"Error: {visible(payload.error).strip()}", "error")
+                self._out.line("end", f"Error: {visible(payload.error).strip()}", "error")
             case SessionTerminated():
-                self._line("end", f"Error: {terminated_text(payload).strip()}", "error")
+                self._out.line("end", f"Error: {terminated_text(payload).strip()}", "error")
             case _ as never:
                 assert_never(never)
         self._answer_shown = False
-        self._last_kind = "turn"
-
-    # --- lines -------------------------------------------------------------------------------------------------------
-
-    def _room(self, used: int) -> int:
-        return max(self._console.width - used, 8)
-
-    def _gap(self, kind: str) -> None:
-        """A blank line between different things, and between all paragraphs."""
-        if self._last_kind and (kind != self._last_kind or kind == "text"):
-            self._console.print()
-        self._last_kind = kind
-
-    def _line(self, kind: str, text: str, style: str) -> None:
-        self._print(kind, Text(text, style))
-
-    def _print(self, kind: str, text: Text, indent: int = 0) -> None:
-        self._gap(kind)
-        print_text(self._console, text, indent)
-
-    def _one_line(self, *parts: tuple[str, str]) -> None:
-        """One line about a tool, cut at the width."""
-        self._gap("tool")
-        line = Text.assemble(*parts)
-        line.rstrip()
-        self._console.print(line, no_wrap=True, overflow="ellipsis")
-
-    def _hanging(self, sign: tuple[str, str], *parts: tuple[str, str], kind: str = "tool") -> None:
-        """A sign and text beside it that wraps without running under the sign."""
-        self._gap(kind)
-        print_text(self._console, Text.assemble(*parts), indent=2, sign=Text(*sign))
-
-    def _indented(self, lines: list[str], style: str) -> None:
-        """Lines of a tool's output below its result, each cut to a few rows."""
-        text = "\n".join(clip(line, self._console.width * 2) for line in lines)
-        if text:
-            self._print("tool", Text(text, style), indent=2)
+        self._out.last_kind = "turn"

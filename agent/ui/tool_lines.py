@@ -152,6 +152,12 @@ def duration_text(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
+def elapsed_text(seconds: float) -> str:
+    """How long something has taken so far, in whole seconds: `4s`, `2m 05s`."""
+    whole = int(max(seconds, 0.0))
+    return f"{whole}s" if whole < 60 else duration_text(whole)
+
+
 def size_text(output: str) -> str:
     """`34 lines`, with the size in bytes where it is large."""
     text = output.rstrip("\n")
@@ -159,7 +165,7 @@ def size_text(output: str) -> str:
         return "no output"
     lines = counted(text.count("\n") + 1, "line")
     size_bytes = len(text.encode("utf-8", "replace"))
-    return f"{lines}, {_bytes_text(size_bytes)}" if size_bytes >= _BIG_BYTES else lines
+    return f"{lines}, {bytes_text(size_bytes)}" if size_bytes >= _BIG_BYTES else lines
 
 
 def diff_stat(diff: str) -> str:
@@ -178,7 +184,8 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _bytes_text(size: float) -> str:
+def bytes_text(size: float) -> str:
+    """`950 bytes`, `1.2 kB`, `3.4 MB`, `5.6 GB`."""
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -124,6 +124,13 @@ class Terminal:
         with self._changed:
             return self._screen.visible()
 
+    def screen_text(self) -> str:
+        """The window as one text; like `wait_for`'s, the cursor's row keeps its spaces up to the cursor."""
+        with self._changed:
+            lines = self._screen.visible()
+            lines[self._screen.cursor.y] = lines[self._screen.cursor.y].ljust(self._screen.cursor.x)
+            return "\n".join(lines)
+
     def scrollback(self) -> list[str]:
         """All lines ever shown and still there: what scrolled off the top, then the screen, each once and in order."""
         with self._changed:

@@ -6,49 +6,19 @@ import json
 import os
 import signal
 import termios
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.conversation import Talk
 from tests.e2e.harness import COMMAND, Terminal
 from tests.fakes import reply
 from tests.fakes.openai_server import FakeOpenAI
 
-Talk = Callable[..., Terminal]
-
 
 def bash(command: str, **more: Any) -> dict[str, Any]:
     return {"tool_calls": [{"name": "bash", "arguments": {"command": command}}], **more}
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    path = tmp_path / "project"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def talk(env: dict[str, str], tmp_path: Path, work: Path) -> Iterator[Talk]:
-    """Start a conversation with a scripted model; it is at the prompt when this returns."""
-    terminals: list[Terminal] = []
-
-    def start(*answers: dict[str, Any], args: tuple[str, ...] = (), more_env: dict[str, str] | None = None) -> Terminal:
-        script = tmp_path / "script.jsonl"
-        script.write_text("\n".join(json.dumps(answer) for answer in answers))
-        model = ("-m", f"replay/{script}") if answers else ()
-        terminal = Terminal([*model, *args], env | (more_env or {}), cwd=work)
-        terminals.append(terminal)
-        if answers:
-            terminal.wait_for("Ctrl-D leaves")
-            terminal.wait_for(r"(?m)^> ")
-        return terminal
-
-    yield start
-    for terminal in terminals:
-        terminal.close()
 
 
 def ask(terminal: Terminal, text: str) -> None:
@@ -208,13 +178,13 @@ def test_a_line_typed_during_a_turn_reaches_the_model_in_it(talk: Talk, openai_s
     terminal.send("use Adan").key("backspace").send("m").key("enter")
     terminal.wait_for(r"\(queued\) use Adam")
     terminal.paste("and then\nstop").key("enter")
-    terminal.wait_for(r"\(queued\) and then\nstop")
+    terminal.wait_for(r"\(queued\) and then stop")
     (work / "typed").touch()
     terminal.wait_for("As you like.")
     first, second = openai_server.chat_requests
     assert [m["content"] for m in first["messages"] if m["role"] == "user"][-1:] == ["go"]
     said = [message["content"] for message in second["messages"] if message["role"] == "user"]
-    assert said[-2:] == ["use Adam", "and then\nstop"]
+    assert said[-1] == "use Adam\n\nand then\nstop"
     assert "> use Adam" in terminal.wait_for(r"(?m)^> $")
 
 
@@ -297,8 +267,7 @@ def test_a_half_typed_line_is_no_answer_to_a_question_and_not_lost(talk: Talk, w
     terminal.send("look\ry")
     terminal.wait_for(r"\(queued\) look")
     (work / "typed").touch()
-    terminal.wait_for(r"(?m)^\[y\]es / \[n\]o[^\n]*$")
-    assert terminal.screen()[terminal.cursor()[1]].endswith("why not")
+    terminal.wait_for(r"(?m)^\[y\]es / \[n\]o[^\n]*why not\n> $")
     ask(terminal, "n")
     terminal.wait_for("Fine.")
     terminal.wait_for(r"(?m)^> y$")
@@ -369,7 +338,7 @@ def test_slash_commands(talk: Talk) -> None:
     ask(terminal, "/compact")
     terminal.wait_for(r"(?i)compact|shorten")
     ask(terminal, "/yolo on")
-    terminal.wait_for(r"approves\s+by\s+itself")
+    terminal.wait_for(r"Mode yolo")
     ask(terminal, "/status")
     terminal.wait_for(r"Approval: automatic")
     ask(terminal, "/model gpt-5")
@@ -379,7 +348,7 @@ def test_slash_commands(talk: Talk) -> None:
     ask(terminal, "/status now")
     terminal.wait_for("/status takes no argument")
     ask(terminal, "/model ollama/qwen3")
-    terminal.wait_for("Model ollama/qwen3")
+    terminal.wait_for("ollama serve")  # nothing answers there: the model stays as it is
     ask(terminal, "/new")
     terminal.wait_for(r"(?i)new conversation|new session")
     ask(terminal, "/quit")
@@ -470,7 +439,7 @@ def test_rewind_takes_back_chat_and_files_and_offers_the_prompt(talk: Talk, work
     ask(terminal, "/rewind files now")
     terminal.wait_for("Say /rewind, or a turn")
     ask(terminal, "/rewind files")
-    terminal.wait_for(r"1  make one\n  2  make two\nRewind to before which turn\?")
+    terminal.wait_for(r"1  make one\n  2  make two\n\nRewind to before which turn\?")
     ask(terminal, "2")
     terminal.wait_for(r"Put back as before: a.txt")
     assert (work / "a.txt").read_text() == "one\n"
@@ -520,12 +489,12 @@ def test_a_session_is_renamed_found_and_resumed(talk: Talk) -> None:
     ask(terminal, "/rename Colours [/x]")
     terminal.wait_for("now called “Colours")
     ask(terminal, "/resume")
-    terminal.wait_for(r"(?m)No other session is saved here.*\n^> $")
+    terminal.wait_for(r"(?m)No other session is saved here.*\n+^> $")
     terminal.key("ctrl-d")
     assert terminal.exit_code() == 0
     again = talk({"text": "Green."})
     ask(again, "/resume")
-    again.wait_for(r"1  \w{8}  [-\d]+ [:\d]+  Colours \[/x\]  \(1 turn\)\nResume which one\?")
+    again.wait_for(r"1  \w{8}  [-\d]+ [:\d]+  Colours \[/x\]  \(1 turn\)\n+Resume which one\?")
     again.key("ctrl-c")
     again.wait_for("Nothing is resumed")
     ask(again, "/resume nothing like it")

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+IMPORTED_LATE = {"agent.llm.sse_stream"}
+"""Modules made of a heavy package: only what needs it imports them, inside a function."""
 
 
 def test_rooms_import_only_what_they_may() -> None:
@@ -20,6 +22,7 @@ def test_importing_every_module_loads_no_heavy_package_and_prints_nothing() -> N
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in (ROOT / "agent").rglob("*.py")
     )
+    modules = [module for module in modules if module not in IMPORTED_LATE]
     heavy = {"litellm", "fastmcp", "huggingface_hub", "jinja2", "jsonschema", "httpx", "openai"}
     code = (
         f"import importlib, sys\nfor m in {modules!r}: importlib.import_module(m)\n"

@@ -47,6 +47,40 @@ def test_defaults_are_the_bundled_file_and_the_classes(place: Place) -> None:
     assert not loaded.config.share_traces and loaded.config.session_dataset_repo is None
 
 
+@pytest.mark.parametrize(
+    ("layers", "mode", "set_by"),
+    [
+        ({}, "ask", "default"),
+        ({"user": {"mode": "plan"}}, "plan", "user"),
+        ({"user": {"yolo_mode": True}}, "yolo", "user"),
+        ({"user": {"yolo_mode": True, "mode": "auto-edit"}}, "auto-edit", "user"),
+        ({"user": {"yolo_mode": False, "mode": "yolo"}}, "yolo", "user"),
+        ({"user": {"mode": "plan"}, "flags": {"yolo_mode": True}}, "yolo", "flags"),
+        ({"user": {"yolo_mode": True}, "flags": {"mode": "plan"}}, "plan", "flags"),
+        ({"user": {"mode": "yolo"}, "environ": {"ML_INTERN_YOLO_MODE": "0"}}, "ask", "environment"),
+        ({"user": {"mode": "plan"}, "environ": {"ML_INTERN_YOLO_MODE": "0"}}, "plan", "user"),
+        ({"user": {"mode": "yolo"}, "environ": {"ML_INTERN_MODE": "auto-edit"}}, "auto-edit", "environment"),
+    ],
+)
+def test_the_mode_is_what_the_strongest_layer_says_of_it_in_either_word(
+    place: Place, layers: dict[str, Any], mode: str, set_by: str
+) -> None:
+    loaded = place.load(**layers)
+    assert (loaded.config.mode, loaded.config.yolo_mode) == (mode, mode == "yolo")
+    assert loaded.layers["mode"].name == set_by
+
+
+def test_the_older_word_alone_means_yolo() -> None:
+    assert Config(yolo_mode=True).mode == "yolo"
+    assert Config(mode="yolo").yolo_mode
+    assert not Config(mode="plan", yolo_mode=True).yolo_mode
+
+
+def test_the_command_of_the_status_line_is_taken_as_written(place: Place) -> None:
+    text = 'echo "${PWD##*/} ${NOT_SET}"'
+    assert place.load({"status_line_command": text}).config.status_line_command == text
+
+
 def test_each_layer_beats_the_one_before_it(place: Place) -> None:
     layers: list[tuple[str, str, dict[str, Any]]] = [
         ("user", str(place.user), {"user": {"model_name": "a/user"}}),

@@ -47,6 +47,11 @@ BAD_USER_FILES: list[tuple[Any, str]] = [
     ({"max_iterations": 0}, "max_iterations: must be at least 1, or -1 for no limit"),
     ({"max_iterations": -7}, "max_iterations: must be at least 1, or -1 for no limit"),
     ({"yolo_mode": "yes"}, "yolo_mode: expected true or false, got a text"),
+    ({"yolo_mode": "yes", "mode": "plan"}, "yolo_mode: expected true or false, got a text"),
+    ({"mode": "Plan"}, 'mode: expected one of ask, auto-edit, plan, yolo; did you mean "plan"?'),
+    ({"mode": True, "yolo_mode": True}, "mode: expected one of ask, auto-edit, plan, yolo, got true or false"),
+    ({"theme": "pink"}, "theme: expected one of auto, dark, light"),
+    ({"status_line_command": ""}, "status_line_command: must not be empty"),
     ({"model_name": ["x"]}, "model_name: expected a text, got a list"),
     ({"model_name": " "}, "model_name: must not be empty"),
     ({"mcpServers": []}, "mcpServers: expected an object, got a list"),
@@ -180,6 +185,11 @@ TRUSTED_ONLY: dict[str, Any] = {
     "max_wall_s": 1e6,
     "no_budget": True,
     "prompt_cache_ttl": "1h",
+    "mode": "auto-edit",
+    "theme": "dark",
+    "vi_mode": True,
+    "plain": True,
+    "status_line_command": "curl evil.example",
 }
 
 

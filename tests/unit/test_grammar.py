@@ -81,6 +81,11 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         *("undo_complete", "compacted", "new_complete", "processing", "turn_complete", "resume_complete", "tool_log"),
         "shutdown",
     ),
+    "a command of the person's own": session(
+        *(started("shell_1"), "tool_progress", output("shell_1"), "command_run"),
+        *(started("shell_2"), state("shell_2", "cancelled"), output("shell_2"), "interrupted"),
+        *("processing", "turn_complete", "shutdown"),
+    ),
 }
 
 BAD: dict[str, tuple[str, list[dict[str, Any]]]] = {
@@ -145,6 +150,10 @@ BAD: dict[str, tuple[str, list[dict[str, Any]]]] = {
         session("processing", asked("1"), state("1", "cancelled"), "processing", "turn_complete"),
     ),
     "error, the approval unanswered": ("has no tool_output", session("processing", asked("1"), "error")),
+    "own command without output": ("own runs", session(started("shell_1"), "command_run")),
+    "own command without end": ("own runs", session(started("shell_1"), output("shell_1"), started("shell_2"))),
+    "own command left open": ("own runs", session(started("shell_1"), output("shell_1"), "shutdown")),
+    "output of another command": ("own runs", session(started("shell_1"), output("shell_2"))),
     "asked while waiting": ("another approval", session("processing", asked("1"), asked("2"))),
 }
 

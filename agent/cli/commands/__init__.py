@@ -1,6 +1,33 @@
 """Slash commands: one decorated function each. Its docstring is its help; importing its module registers it."""
 
-from agent.cli.commands import conversation, money, sessions, settings, turns
-from agent.cli.commands.registry import find, is_command
+from agent.cli.commands import (
+    coming,
+    conversation,
+    doctor,
+    modes,
+    money,
+    project,
+    sessions,
+    settings,
+    theme,
+    turns,
+    workspace,
+)
+from agent.cli.commands.registry import command_hints, find, is_command
 
-__all__ = ["conversation", "find", "is_command", "money", "sessions", "settings", "turns"]
+__all__ = [
+    "coming",
+    "command_hints",
+    "conversation",
+    "doctor",
+    "find",
+    "is_command",
+    "modes",
+    "money",
+    "project",
+    "sessions",
+    "settings",
+    "theme",
+    "turns",
+    "workspace",
+]

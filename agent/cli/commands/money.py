@@ -16,12 +16,12 @@ from agent.ui.limits import spent_text
 from agent.ui.sanitize import clip
 
 if TYPE_CHECKING:
-    from agent.cli.interactive import App
+    from agent.cli.app import App
 
 _HEADINGS = ("", "calls", "tokens in", "cached", "out", "cost")
 
 
-@command("budget", "[usd|off]")
+@command("budget", "[usd|off]", group="Money")
 async def budget(app: App, argument: str) -> None:
     """Show what is spent, or set the most it may be."""
     if argument:
@@ -33,7 +33,7 @@ async def budget(app: App, argument: str) -> None:
     app.say(f"  {cap_text(app.status.budget)}")
 
 
-@command("cost")
+@command("cost", group="Money")
 async def cost(app: App, _argument: str) -> None:
     """Show tokens and money spent, by kind of call."""
     now = app.status.conversation

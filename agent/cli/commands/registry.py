@@ -1,44 +1,85 @@
 """The registry of slash commands.
 
-A command is `async def name(app, argument)`; it acts through `app` (agent/cli/interactive.py) and prints through
-`app.say`.
+A command is `async def name(app, argument)`; it acts through `app` (agent/cli/app.py) and prints through
+`app.say`. Help and completion are made from what is registered here.
 """
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
+
+from agent.ui.composer.completion import CommandHint
+from agent.ui.sanitize import clip
 
 if TYPE_CHECKING:
-    from agent.cli.interactive import App
+    from agent.cli.app import App
 
 Run = Callable[["App", str], Awaitable[None]]
+Group = Literal["Conversation", "Money", "Model and mode", "Workspace", "Program"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+"""The headings of the help, in its order."""
+
+_MOST_MEANT = 4
+_NAME_COLUMNS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A registered command."""
+    """A registered command. `help` is one line, `details` what there is to say beyond it.
+
+    `choices` are words that its argument can be; any other may be right, too. `aliases` are other names for it.
+    """
 
     name: str
     usage: str
     help: str
     run: Run
+    group: Group = "Conversation"
+    choices: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    details: str = ""
 
 
 REGISTRY: dict[str, Command] = {}
+"""The commands by name, without their aliases."""
+
+_UNAVAILABLE: dict[str, str] = {}
 
 
-def command(name: str, usage: str = "") -> Callable[[Run], Run]:
-    """Register the decorated function as `/name`."""
+def command(
+    name: str,
+    usage: str = "",
+    *,
+    group: Group = "Conversation",
+    choices: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+) -> Callable[[Run], Run]:
+    """Register the decorated function as `/name`. The first line of its docstring is its help, the rest the details."""
 
     def register(run: Run) -> Run:
-        REGISTRY[name] = Command(name, usage, (run.__doc__ or "").strip().splitlines()[0], run)
+        summary, _, details = inspect.cleandoc(run.__doc__ or "").partition("\n")
+        REGISTRY[name] = Command(name, usage, summary, run, group, choices, aliases, details.strip())
         return run
 
     return register
+
+
+def unavailable(name: str, text: str) -> None:
+    """Reserve `/name` for something that is not there yet: `text`, one sentence, says what to do until then.
+
+    It is in no help and no completion.
+    """
+    _UNAVAILABLE[name] = text
+
+
+def command_hints() -> list[CommandHint]:
+    """What the composer's completion needs to know of the commands."""
+    return [CommandHint(one.name, one.usage, one.help, one.choices) for one in REGISTRY.values()]
 
 
 def is_command(text: str) -> bool:
@@ -46,15 +87,33 @@ def is_command(text: str) -> bool:
     if not text.startswith("/"):
         return False
     word = text.split(maxsplit=1)[0]
-    return "/" not in word[1:] and (word[1:] in REGISTRY or len(word) == 1 or not os.path.exists(word))  # noqa: PTH110 - Path raises
+    name = word[1:].lower()
+    is_known = not name or _named(name) is not None or name in _UNAVAILABLE
+    return "/" not in name and (is_known or not os.path.exists(word))  # noqa: PTH110 - Path raises
 
 
 def find(text: str) -> tuple[Command, str]:
-    """The command in `text` and its argument. Raises `ValueError` with a suggestion for an unknown one."""
-    word, _, argument = text[1:].partition(" ")
-    name = word.strip().lower()
-    if name in REGISTRY:
-        return REGISTRY[name], argument.strip()
-    near = difflib.get_close_matches(name, REGISTRY, n=1, cutoff=0.5)
-    hint = f" Did you mean /{near[0]}?" if near else ""
-    raise ValueError(f"There is no command /{name}.{hint} /help lists them all.")
+    """The command in `text` and its argument.
+
+    Raises `ValueError` with suggestions for an unknown one, and with what to do instead for one that is not there yet.
+    """
+    word, *rest = text.split(maxsplit=1)
+    name = word[1:].lower()
+    if (known := _named(name)) is not None:
+        return known, rest[0].strip() if rest else ""
+    if name in _UNAVAILABLE:
+        raise ValueError(_UNAVAILABLE[name])
+    meant = _meant(name)
+    hint = f" Did you mean {' or '.join(f'/{one}' for one in meant)}?" if meant else ""
+    raise ValueError(f"There is no command /{clip(name, _NAME_COLUMNS)}.{hint} /help lists them all.")
+
+
+def _named(name: str) -> Command | None:
+    aliased = (one for one in REGISTRY.values() if name in one.aliases)
+    return REGISTRY.get(name) or next(aliased, None)
+
+
+def _meant(name: str) -> list[str]:
+    """The commands that begin like `name`, else the one most like it."""
+    begun = sorted(known for known in REGISTRY if name and known.startswith(name))
+    return begun[:_MOST_MEANT] or difflib.get_close_matches(name, REGISTRY, n=1, cutoff=0.5)

@@ -10,7 +10,7 @@ from agent.protocol.operations import OpType
 from agent.ui.sanitize import visible
 
 if TYPE_CHECKING:
-    from agent.cli.interactive import App
+    from agent.cli.app import App
     from agent.sessions.index import SessionInfo
 
 

@@ -10,7 +10,7 @@ from agent.protocol.operations import OpType
 from agent.ui.sanitize import clip
 
 if TYPE_CHECKING:
-    from agent.cli.interactive import App
+    from agent.cli.app import App
 
 _WHAT = {"": "both", "both": "both", "chat": "chat", "files": "files"}
 _PROMPT_COLUMNS = 60

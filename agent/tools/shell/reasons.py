@@ -26,6 +26,12 @@ def credentials_reason(text: str, directories: Sequence[str | None]) -> str | No
     return _READS + named
 
 
+def credentials_named(reasons: Sequence[str]) -> list[str]:
+    """The credentials that these reasons name; one that names none counts with an empty text."""
+    found = [reason for reason in reasons if reason.startswith(READS_CREDENTIALS)]
+    return [reason.removeprefix(READS_CREDENTIALS).removeprefix(": ") for reason in found]
+
+
 def writes_reason(target: str) -> str:
     """That output goes into a file."""
     return _WRITES + target

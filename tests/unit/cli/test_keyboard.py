@@ -1,129 +1,151 @@
-"""Keys while the agent works, on a real pseudo-terminal."""
+"""Where keys and lines go, by what is going on."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import termios
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from typing import Any
+import math
+import time
 
 import pytest
-from prompt_toolkit.input.typeahead import get_typeahead
-from prompt_toolkit.input.vt100 import Vt100Input
-from prompt_toolkit.output import DummyOutput
 
 from agent.cli.keyboard import Keyboard
 
 
-class Typist:
-    """A keyboard on one side of a pty, the person on the other; what was heard, in order."""
+class Desk:
+    """A keyboard with what it talks to."""
 
-    def __init__(self, master: int, source: Vt100Input) -> None:
-        self._master = master
-        self.source = source
-        self.heard: asyncio.Queue[str] = asyncio.Queue()
-        self.keyboard = Keyboard(
-            source,
-            DummyOutput(),
-            on_escape=lambda: self.heard.put_nowait("<esc>"),
-            on_interrupt=lambda: self.heard.put_nowait("<ctrl-c>"),
-        )
+    def __init__(self) -> None:
+        self.stops = 0
+        self.said: list[str] = []
+        self.text = ""
+        self.asked: list[str] = []
+        self.quiet_since_s = -math.inf
+        self.keyboard = Keyboard(stop=self._stop, say=self.said.append)
+        self.keyboard.input = self
 
-    def listening(self) -> Any:
-        return self.keyboard.listening(self.heard.put_nowait)
+    def _stop(self) -> None:
+        self.stops += 1
 
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
+    def clear(self) -> None:
+        self.text = ""
 
-    async def hears(self) -> str:
-        return await asyncio.wait_for(self.heard.get(), 10)
+    def begin_question(self, prompt: str, initial: str = "") -> None:
+        self.asked.append(prompt)
+        self.text = initial
 
-    def mode(self) -> list[Any]:
-        return termios.tcgetattr(self.source.fileno())
+    def end_question(self) -> None:
+        self.asked.append("")
+
+    async def open_question(self) -> asyncio.Task[str | None]:
+        """A question that waits for its answer."""
+        task = asyncio.create_task(self.keyboard.question("Why? "))
+        while not self.asked:
+            await asyncio.sleep(0)
+        return task
 
 
 @pytest.fixture
-async def typist() -> AsyncIterator[Typist]:
-    master, slave = os.openpty()
-    with os.fdopen(slave) as stdin:
-        yield Typist(master, Vt100Input(stdin))
-    os.close(master)
+def desk() -> Desk:
+    return Desk()
 
 
-@contextmanager
-def cooked_again(typist: Typist) -> Iterator[None]:
-    before = typist.mode()
-    yield
-    assert typist.mode() == before
+async def test_lines_typed_while_nothing_runs_are_worked_off_in_order(desk: Desk) -> None:
+    desk.keyboard.submitted("one")
+    desk.keyboard.submitted("two")
+    desk.keyboard.later.append("first of all")
+    assert [await desk.keyboard.next_line() for _ in range(3)] == ["first of all", "one", "two"]
 
 
-@pytest.mark.parametrize(
-    ("keys", "line"),
-    [
-        ("hello\r", "hello"),
-        ("hello\n", "hello"),
-        ("helpo\x7f\x7flo\r", "hello"),
-        ("nonsense\x15hello\r", "hello"),
-        ("hel\x1b[D\x1b[3~\x1bOPlo\r", "hello"),  # arrow, delete, F1
-        ("hel\x1bxlo\r", "hello"),  # Alt-x
-        ("\r \rhello\r", "hello"),
-        ("漢字 👍\r", "漢字 👍"),
-        ("one\x1b\rtwo\r", "one\ntwo"),  # Alt-Enter
-        ("see \x1b[200~a\r\nb\rc\x1b[201~ there\r", "see a\nb\nc there"),
-    ],
-)
-async def test_a_line_is_what_was_typed(typist: Typist, keys: str, line: str) -> None:
-    with cooked_again(typist), typist.listening():
-        typist.type(keys)
-        assert await typist.hears() == line
-    assert typist.heard.empty()
-    assert typist.keyboard.take_line() == ""
+async def test_what_runs_takes_the_lines_and_esc_stops_it(desk: Desk) -> None:
+    taken: list[str] = []
+    with desk.keyboard.at_work(taken.append):
+        assert desk.keyboard.is_busy
+        desk.keyboard.submitted(" hello ")
+        desk.keyboard.submitted("  ")
+        desk.keyboard.escaped()
+        assert desk.keyboard.is_stopped
+    assert (taken, desk.stops, desk.keyboard.is_busy) == (["hello"], 1, False)
+    desk.keyboard.begin()
+    assert not desk.keyboard.is_stopped
 
 
-async def test_escape_alone_is_escape_and_ctrl_c_is_ctrl_c(typist: Typist) -> None:
-    with cooked_again(typist), typist.listening():
-        typist.type("\x1b")
-        assert await typist.hears() == "<esc>"
-        typist.type("\x03")
-        assert await typist.hears() == "<ctrl-c>"
-        typist.type("\x1b\x03")
-        assert await typist.hears() == "<ctrl-c>"
+async def test_stopping_drops_what_stood_in_the_queue_and_says_so(desk: Desk) -> None:
+    desk.keyboard.later.append("/status")
+    with desk.keyboard.at_work(desk.keyboard.later.append):
+        desk.keyboard.interrupted()
+        desk.keyboard.submitted("and now?")
+    assert desk.said == ["(dropped) /status"]
+    assert await desk.keyboard.next_line() == "and now?"
 
 
-async def test_what_is_half_typed_is_kept_and_given_once(typist: Typist) -> None:
-    with typist.listening():
-        typist.type("whole\rhal")
-        assert await typist.hears() == "whole"
-    with typist.listening():
-        typist.type("f\x1b")
-        assert await typist.hears() == "<esc>"
-    assert typist.keyboard.take_line() == "half"
-    assert typist.keyboard.take_line() == ""
+async def test_ctrl_c_twice_at_work_leaves(desk: Desk) -> None:
+    with desk.keyboard.at_work(lambda _: None):
+        desk.keyboard.interrupted()
+        assert not desk.keyboard.is_leaving
+        desk.keyboard.interrupted()
+    assert await desk.keyboard.next_line() is None
 
 
-async def test_keys_that_came_too_late_are_for_the_next_prompt(typist: Typist) -> None:
-    with typist.listening():
-        typist.type("late")
-    assert "".join(press.data for press in get_typeahead(typist.source)) == "late"
+async def test_ctrl_c_at_rest_empties_first_then_warns_then_leaves(desk: Desk) -> None:
+    desk.text = "half"
+    desk.keyboard.interrupted()
+    assert (desk.text, desk.said) == ("", [])
+    desk.keyboard.interrupted()
+    assert desk.said == ["Press Ctrl-C again to leave."]
+    desk.keyboard.calm()
+    desk.keyboard.interrupted()
+    assert not desk.keyboard.is_leaving
+    desk.keyboard.interrupted()
+    assert await desk.keyboard.next_line() is None
 
 
-async def test_nothing_is_echoed_and_an_error_restores_the_terminal(typist: Typist) -> None:
-    with cooked_again(typist):
-        with pytest.raises(ZeroDivisionError), typist.listening():
-            assert not typist.mode()[3] & (termios.ECHO | termios.ICANON)
-            raise ZeroDivisionError
-        with pytest.raises(KeyboardInterrupt), typist.listening():
-            raise KeyboardInterrupt
+async def test_an_answer_goes_to_the_question_as_it_was_typed(desk: Desk) -> None:
+    question = await desk.open_question()
+    desk.keyboard.submitted("  Because ")
+    desk.keyboard.submitted("pressed twice")
+    assert await question == "  Because "
+    assert desk.asked == ["Why? ", ""]
 
 
-async def test_without_a_terminal_nothing_is_heard() -> None:
-    read, write = os.pipe()
-    with os.fdopen(read) as stdin, os.fdopen(write, "w"):
-        typist = Typist(write, Vt100Input(stdin))
-        typist.type("hello\r")
-        with typist.listening():
-            pass
-        assert typist.heard.empty()
-        assert os.read(read, 10) == b"hello\r"
+@pytest.mark.parametrize("key", ["escaped", "interrupted", "left"])
+async def test_a_question_can_be_given_up(desk: Desk, key: str) -> None:
+    question = await desk.open_question()
+    getattr(desk.keyboard, key)()
+    assert await question is None
+    assert (desk.stops, desk.keyboard.is_leaving) == (0, False)
+
+
+async def test_esc_empties_an_answer_before_it_gives_up(desk: Desk) -> None:
+    question = await desk.open_question()
+    desk.text = "no wait"
+    desk.keyboard.escaped()
+    assert (desk.text, question.done()) == ("", False)
+    desk.keyboard.escaped()
+    assert await question is None
+
+
+async def test_a_question_waits_for_the_end_of_what_is_being_typed(desk: Desk) -> None:
+    desk.quiet_since_s = time.monotonic() + 0.05
+    question = asyncio.create_task(desk.keyboard.question("Why? "))
+    await asyncio.sleep(0)
+    desk.keyboard.submitted("the rest of my sentence")
+    assert not question.done()
+    assert await desk.keyboard.next_line() == "the rest of my sentence"
+    while not desk.asked:
+        await asyncio.sleep(0.01)
+    desk.keyboard.submitted("y")
+    assert await question == "y"
+
+
+async def test_ctrl_d_at_work_leaves_when_it_is_done(desk: Desk) -> None:
+    with desk.keyboard.at_work(lambda _: None):
+        desk.keyboard.left()
+        assert (desk.stops, desk.said) == (0, ["Leaving when this is done. Esc stops it."])
+    assert await desk.keyboard.next_line() is None
+
+
+async def test_leaving_answers_an_open_question_with_nothing(desk: Desk) -> None:
+    question = await desk.open_question()
+    desk.keyboard.leave()
+    assert await question is None
+    assert await desk.keyboard.question("And now? ") is None

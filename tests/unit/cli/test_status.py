@@ -56,7 +56,7 @@ def test_a_resumed_or_new_conversation_has_its_own_figures() -> None:
 
 
 def test_settings_and_budget_are_the_latest() -> None:
-    status = seen(e.SettingsChanged("m", True, "low"), e.BudgetStatus(1.0, 0.0, 0.0, 2.0))
+    status = seen(e.SettingsChanged("m", True, "low", mode="yolo"), e.BudgetStatus(1.0, 0.0, 0.0, 2.0))
     assert (status.model_name, status.yolo_mode, status.reasoning_effort) == ("m", True, "low")
     assert status.budget.cap_usd == 2.0
 
@@ -64,3 +64,10 @@ def test_settings_and_budget_are_the_latest() -> None:
 def test_steering_waits_until_it_is_taken_in() -> None:
     status = Status(steering=["a", "b", "a"])
     assert seen(e.Steered("a"), e.Steered("never sent"), status=status).steering == ["b", "a"]
+
+
+def test_the_mode_starts_as_given_and_is_the_latest() -> None:
+    status = Status(mode="plan")
+    assert (status.mode, status.yolo_mode) == ("plan", False)
+    seen(e.SettingsChanged("m", False, None, ("mode",), "auto-edit"), status=status)
+    assert (status.mode, status.yolo_mode) == ("auto-edit", False)

@@ -131,3 +131,9 @@ def test_a_refusal_without_a_number_means_less_than_what_was_sent() -> None:
     manager.learn_limit(None)
     assert manager.model_max_tokens == manager.usage_tokens
     assert manager.needs_compaction
+
+
+def test_user_messages_side_by_side_go_out_as_one() -> None:
+    said = user_message("one"), user_message("two", "shell"), assistant_message("ok", ()), user_message("three")
+    wire = history(*said).wire_messages(replay_thinking=False)
+    assert [message["content"] for message in wire[1:]] == ["one\n\ntwo", "ok", "three"]

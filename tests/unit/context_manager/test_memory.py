@@ -7,8 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent.context_manager.memory import FILE_LIMIT_BYTES, MemoryFile, find_memory_files
+from agent.context_manager.memory import (
+    FILE_LIMIT_BYTES,
+    MemoryFile,
+    find_memory_files,
+    project_memory_path,
+    with_note,
+)
 
 
 class World(NamedTuple):
@@ -161,3 +169,32 @@ def test_workspace_whose_path_the_system_refuses(world: World) -> None:
 def test_workspace_that_is_gone(world: World) -> None:
     put(world.config / "AGENTS.md", "user")
     assert world.texts(world.home / "gone") == ["user"]
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_projects_file_is_the_one_that_is_read_at_its_root(world: World) -> None:
+    inside = world.repo / "src"
+    inside.mkdir()
+    assert project_memory_path(inside, world.home) == world.repo / "AGENTS.md"
+    claude = put(world.repo / "CLAUDE.md", "x")
+    assert project_memory_path(inside, world.home) == claude
+    agents = put(world.repo / "AGENTS.md", "x")
+    assert project_memory_path(inside, world.home) == agents
+
+
+def test_without_a_repository_the_projects_file_is_in_the_workspace(world: World) -> None:
+    plain = world.home / "plain"
+    plain.mkdir()
+    assert project_memory_path(plain, world.home) == plain / "AGENTS.md"
+
+
+@given(content=st.binary(max_size=200), note=st.text(min_size=1, max_size=80).filter(str.strip))
+def test_a_note_is_added_and_nothing_else_changes(content: bytes, note: str) -> None:
+    added = with_note(content, note)
+    assert added.startswith(content)
+    assert added.endswith(b"\n")
+    assert b"- " + note.strip().splitlines()[0].encode("utf-8", "replace") in added[len(content) :]
+    if b"\r\n" in content:
+        assert b"\n" not in added[len(content) :].replace(b"\r\n", b"").removeprefix(b"\n")

@@ -48,6 +48,7 @@ GUARDS: dict[str, dict[str, object]] = {
     "outcome_unknown": {},
     "still_running": {"processes": ["process 42: python train.py"]},
     "files_restored": {"files": ["train.py"]},
+    "mode": {"mode": "plan"},
 }
 
 

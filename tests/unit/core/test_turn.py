@@ -28,6 +28,8 @@ from agent.protocol.events import (
 )
 from agent.protocol.operations import OpType
 from agent.protocol.tools import ApprovalNeed, ToolResult, ToolSpec
+from tests.fakes import reply
+from tests.fakes.openai_server import FakeOpenAI
 from tests.unit.core.loop import call, calls, running
 
 SUMMARY = {"when": "^An agent for machine-learning", "text": "a summary"}
@@ -640,14 +642,16 @@ async def test_new_conversation_forgets_history_and_keeps_settings(tmp_path: Pat
         assert "remember me" not in str(loop.wire())
 
 
-async def test_configure_changes_model_and_mode_or_says_why_not(tmp_path: Path) -> None:
-    async with running(tmp_path) as loop:
-        done = (await loop.operate(OpType.CONFIGURE, model_name="ollama/qwen3", yolo_mode=False)).payload
-        assert done == SettingsChanged("ollama/qwen3", False, "high", ("model_name", "yolo_mode"))
-        loop.outside_ends = 1
-        refused = (await loop.operate(OpType.CONFIGURE, model_name="no such model")).payload
-        assert isinstance(refused, ErrorRaised)
-        assert loop.session.model_name == "ollama/qwen3"
+async def test_configure_changes_model_and_mode_or_says_why_not(tmp_path: Path, openai_server: FakeOpenAI) -> None:
+    openai_server.script(reply.text("pong"))
+    local = {"VLLM_BASE_URL": openai_server.url, "OLLAMA_BASE_URL": "http://127.0.0.1:9"}
+    async with running(tmp_path, environ=local) as loop:
+        done = (await loop.operate(OpType.CONFIGURE, model_name="vllm/m", yolo_mode=False)).payload
+        assert done == SettingsChanged("vllm/m", False, "high", ("model_name", "yolo_mode"))
+        loop.outside_ends = 2
+        for refused in ("no such model", "ollama/not-running"):
+            assert isinstance((await loop.operate(OpType.CONFIGURE, model_name=refused)).payload, ErrorRaised)
+            assert loop.session.model_name == "vllm/m"
 
 
 async def test_a_model_that_routes_nowhere_fails_before_ready(tmp_path: Path) -> None:

@@ -133,3 +133,18 @@ async def test_cancelling_closes_the_connection(openai_server: FakeOpenAI) -> No
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.to_thread(openai_server.wait_client_gone)
+
+
+async def test_a_local_server_is_asked_for_one_token_and_takes_no_effort(openai_server: FakeOpenAI) -> None:
+    openai_server.script(reply.text("pong"))
+    client = LLMClient(None, {"VLLM_BASE_URL": openai_server.url})
+    outcome = await probe_effort(client, "vllm/m", None)
+    assert (outcome.effort, outcome.note, outcome.conclusive) == (None, "", True)
+    assert openai_server.chat_requests[0]["max_tokens"] == 1
+
+
+async def test_a_local_server_that_is_not_there_cannot_be_used() -> None:
+    client = LLMClient(None, {"VLLM_BASE_URL": "http://127.0.0.1:9"})
+    with pytest.raises(LLMCallError) as raised:
+        await probe_effort(client, "vllm/m", "high")
+    assert raised.value.failure.kind is FailureKind.LOCAL_REFUSED

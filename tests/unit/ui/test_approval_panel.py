@@ -54,8 +54,8 @@ def test_a_command_is_shown_whole_with_the_rule() -> None:
     assert panel(item, index=2, total=3) == (
         "\nApproval 2 of 3: bash\n"
         "why: not read-only\n"
+        "\n  cd x\n  rm -rf [/y]\n  timeout: 5\n\n"
         "always would add the rule: bash(git commit *)\n"
-        '\n  cd x\n  rm -rf [/y]\n  {\n    "timeout": 5\n  }\n\n'
     )
 
 
@@ -74,7 +74,7 @@ def test_an_edit_is_shown_as_its_diff() -> None:
 
 def test_other_arguments_are_json_and_scripts_are_lines() -> None:
     item = ApprovalItem(
-        "hf_jobs",
+        "server_tool",
         {"script": "import x\nx.run()", "flavor": "a10g"},
         "1",
         block_reason="over the cap",
@@ -82,10 +82,15 @@ def test_other_arguments_are_json_and_scripts_are_lines() -> None:
         remaining_cap_usd=0.25,
     )
     assert panel(item) == (
-        "\nApproval: hf_jobs\n"
+        "\nApproval: server_tool\n"
         "not automatic because: over the cap\nestimated cost: $1.50\nleft of the cap: $0.25\n"
         '\n  {\n    "flavor": "a10g"\n  }\n  script:\n  import x\n  x.run()\n\n'
     )
+
+
+def test_what_a_careful_person_would_look_at_comes_before_the_command() -> None:
+    item = ApprovalItem("bash", {"command": "rm x"}, "1", "why", hints=("deletes files (rm x)", "a\x1b[2Kb"))
+    assert panel(item) == "\nApproval: bash\nwhy: why\n! deletes files (rm x)\n! a\\x1b[2Kb\n\n  rm x\n\n"
 
 
 def test_the_same_reason_is_told_once() -> None:
@@ -105,7 +110,9 @@ def test_hidden_characters_are_shown() -> None:
 def test_any_text(text: str, width: int) -> None:
     for tool in ("bash", text):
         for preview in (None, text):
-            item = ApprovalItem(tool, {"command": text, text: [text], "path": text}, "1", text, preview, text)
+            item = ApprovalItem(
+                tool, {"command": text, text: [text], "path": text}, "1", text, preview, text, hints=(text,)
+            )
             assert_calm(panel(item, width), width)
     assert_calm(panel(build(ApprovalItem, text), width), width)
     console = recording_console(width)

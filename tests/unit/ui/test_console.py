@@ -3,11 +3,12 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 
 import pytest
 from rich.text import Text
 
-from agent.ui.console import make_console
+from agent.ui.console import ThemeName, make_console, set_theme
 
 
 class Terminal(io.StringIO):
@@ -65,3 +66,45 @@ def test_ascii_terminals_get_ascii() -> None:
     file = io.TextIOWrapper(raw, encoding="ascii")
     make_console(file, {}).print("✓ bash … é")
     assert raw.getvalue() == b"+ bash ~ ?\n"
+
+
+def test_the_width_follows_the_terminal() -> None:
+    columns = [80]
+    file = io.StringIO()
+    console = make_console(file, {"COLUMNS": "30"}, force_terminal=True, width=lambda: columns[0])
+    assert console.width == 80
+    columns[0] = 20
+    assert console.options.max_width == 20
+    console.print(Text("word " * 8))
+    assert max(len(line) for line in file.getvalue().split("\n")) <= 20
+
+
+@pytest.mark.parametrize(
+    ("theme", "environ", "is_light"),
+    [
+        ("auto", {}, False),
+        ("auto", {"COLORFGBG": "0;15"}, True),
+        ("auto", {"COLORFGBG": "0;default;7"}, True),
+        ("auto", {"COLORFGBG": "15;0"}, False),
+        ("light", {"COLORFGBG": "15;0"}, True),
+        ("dark", {"COLORFGBG": "0;15"}, False),
+    ],
+)
+def test_the_theme_goes_by_the_ground(theme: ThemeName, environ: dict[str, str], is_light: bool) -> None:
+    assert make_console(io.StringIO(), environ, theme).is_light == is_light
+
+
+def test_a_theme_has_only_the_terminal_s_own_colours() -> None:
+    from agent.ui.markdown_stream import Block
+    from agent.ui.markdown_view import print_block
+
+    code = Block("code", '```py\nclass A:  # c\n    x = "s" + f(1)\n    @d\n    def g(self): raise E\n```\n', "py")
+    for theme, unreadable in (("dark", ()), ("light", ("33", "93", "96", "97", "92"))):
+        file = io.StringIO()
+        console = make_console(file, {"FORCE_COLOR": "3"})
+        set_theme(console, theme)
+        for style in ("warning", "tool.name", "tool.ok", "diff.hunk", "markdown.code", "error"):
+            console.print(Text("x", style))
+        print_block(console, code)
+        codes = {code for run in re.findall(r"\x1b\[([0-9;]*)m", file.getvalue()) for code in run.split(";")}
+        assert not codes & {"38", "48", *unreadable}

@@ -17,9 +17,9 @@ from tests.unit.ui.test_markdown_stream import ANYTHING
 WIDTHS = (40, 80, 120)
 
 
-def play(*payloads: e.Payload, width: int = 80, **environ: str) -> str:
+def play(*payloads: e.Payload, width: int = 80, live: bool = True, **environ: str) -> str:
     console = recording_console(width, **environ)
-    renderer = TerminalRenderer(console)
+    renderer = TerminalRenderer(console, live=live, clock=lambda: 0.0)
     for seq, payload in enumerate(payloads, 1):
         renderer.handle(e.Event(payload, seq))
     renderer.close()
@@ -31,15 +31,24 @@ def answer(text: str, size: int = 7) -> tuple[e.Payload, ...]:
     return (*pieces, e.AssistantStreamEnd())
 
 
+def test_a_diff_that_was_approved_is_not_shown_again_but_a_changed_one_is() -> None:
+    diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new"
+    item = e.ApprovalItem("edit", {"path": "x"}, "1", preview=diff)
+    asked = (e.ApprovalRequired((item,), 1), e.ToolStateChange("1", "edit", "running"))
+    assert "+new" not in play(*asked, e.ToolOutput("edit", "1", "done", True, diff))
+    assert "+newer" in play(*asked, e.ToolOutput("edit", "1", "done", True, diff.replace("+new", "+newer")))
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("colours", [False, True])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_any_text_in_any_event(text: str, width: int, colours: bool, caplog: pytest.LogCaptureFixture) -> None:
     environ = {"FORCE_COLOR": "3"} if colours else {}
     events = all_events(text)
-    for event in events:
-        assert_calm(play(event.payload, width=width, **environ), width, colours)
-    assert_calm(play(*(event.payload for event in events), width=width, **environ), width, colours)
+    for live in (True, False):
+        for event in events:
+            assert_calm(play(event.payload, width=width, live=live, **environ), width, colours)
+        assert_calm(play(*(event.payload for event in events), width=width, live=live, **environ), width, colours)
     assert_calm(play(*answer(f"```python\n{text}\n```\n\n- {text}\n"), width=width, **environ), width, colours)
     assert not caplog.records
 
@@ -103,6 +112,12 @@ def test_markdown_keeps_what_rich_would_drop() -> None:
     )
 
 
+@given(st.text(st.sampled_from("aé漢1 .,-_/(!\n\t&*|:=+>#")), st.sampled_from([5, 40]))
+def test_prose_looks_as_markdown_does(text: str, width: int) -> None:
+    """Paragraphs without markup take a shorter way, which shows the same."""
+    assert play(*answer(f"a {text}"), width=width) == play(*answer(f"&#97; {text}"), width=width)
+
+
 def test_wide_tables_keep_every_word() -> None:
     row = "| " + " | ".join(f"column{i}" for i in range(12)) + " |\n"
     shown = play(*answer(row + "|---" * 12 + "|\n" + row), width=40)
@@ -118,37 +133,36 @@ def test_the_final_response_is_shown_once() -> None:
 
 
 def test_no_output_is_said_once() -> None:
-    assert play(e.ToolOutput("bash", "1", "(no output)", True)) == "✓ bash 0.0s, no output\n"
-    assert play(e.ToolOutput("bash", "1", "(no output)\n[exit code 3]", False)) == "✗ bash 0.0s: exit code 3\n"
+    assert play(e.ToolOutput("bash", "1", "(no output)", True)) == "✓ bash  0.0s, no output\n"
+    assert play(e.ToolOutput("bash", "1", "(no output)\n[exit code 3]", False)) == "✗ bash  0.0s: exit code 3\n"
 
 
-def test_tool_lines() -> None:
-    shown = play(
-        e.Processing(),
-        *answer("I look."),
-        e.ToolCallStarted("bash", {"command": "python train.py"}, "1"),
-        e.ToolOutput("bash", "1", "\n".join(f"epoch {i}" for i in range(6)), True, None, 1.23),
-        e.ToolCallStarted("read", {"path": "a.py"}, "2"),
-        e.ToolCallStarted("read", {"path": "b.py"}, "3"),
-        e.ToolOutput("read", "2", "x\n", True, None, 0.01),
-        e.ToolOutput("read", "3", "No such file: b.py", False, None, 0.01),
-        e.ToolOutput("bash", "4", "make\nerror: one\ntwo\nthree\n[exit code 2]", False, None, 3),
-        e.ToolLog("system", "Retrying"),
-        e.ToolStateChange("5", "hf_jobs", "running", jobUrl="https://hf.co/jobs/1"),
-        *answer("Done."),
-    )
-    assert shown == (
+CALLS: tuple[e.Payload, ...] = (
+    e.Processing(),
+    *answer("I look."),
+    e.ToolCallStarted("bash", {"command": "python train.py"}, "1"),
+    e.ToolOutput("bash", "1", "\n".join(f"epoch {i}" for i in range(6)), True, None, 1.23),
+    e.ToolCallStarted("read", {"path": "a.py"}, "2"),
+    e.ToolCallStarted("read", {"path": "b.py"}, "3"),
+    e.ToolOutput("read", "2", "x\n", True, None, 0.01),
+    e.ToolOutput("read", "3", "No such file: b.py", False, None, 0.01),
+    e.ToolOutput("bash", "4", "make\nerror: one\ntwo\nthree\n[exit code 2]", False, None, 3),
+    e.ToolLog("system", "Retrying"),
+    e.ToolStateChange("5", "hf_jobs", "running", jobUrl="https://hf.co/jobs/1"),
+    *answer("Done."),
+)
+
+
+def test_each_call_appears_once() -> None:
+    assert play(*CALLS) == (
         "\nI look.\n"
         "\n"
-        "▸ bash  python train.py\n"
-        "✓ bash 1.2s, 6 lines\n"
-        "  … 2 lines before\n"
+        "✓ bash  python train.py  1.2s, 6 lines\n"
+        "  … 2 lines before (Ctrl-O shows all)\n"
         "  epoch 2\n  epoch 3\n  epoch 4\n  epoch 5\n"
-        "▸ read  a.py\n"
-        "▸ read  b.py\n"
-        "✓ read 0.0s, 1 line  (a.py)\n"
-        "✗ read 0.0s: No such file: b.py  (b.py)\n"
-        "✗ bash 3.0s: exit code 2\n"
+        "✓ read  a.py  0.0s, 1 line\n"
+        "✗ read  b.py  0.0s: No such file: b.py\n"
+        "✗ bash  3.0s: exit code 2\n"
         "  error: one\n  two\n  three\n"
         "  Retrying\n"
         "  hf_jobs running: https://hf.co/jobs/1\n"
@@ -156,15 +170,49 @@ def test_tool_lines() -> None:
     )
 
 
-def test_approved_calls_get_their_start_line() -> None:
+def test_without_live_lines_calls_are_told_in_words() -> None:
+    plan = (e.PlanItem("1", "Load", "completed"), e.PlanItem("2", "Train", "in_progress"))
+    table = "| a | b |\n|---|---|\n| 1 | 2 |\n\n---\n"
+    assert play(*CALLS, e.PlanUpdate(plan), *answer(table), live=False) == (
+        "\nI look.\n"
+        "\n"
+        "running bash  python train.py\n"
+        "ok bash 1.2s, 6 lines\n"
+        "  … 2 lines before\n"
+        "  epoch 2\n  epoch 3\n  epoch 4\n  epoch 5\n"
+        "running read  a.py\n"
+        "running read  b.py\n"
+        "ok read 0.0s, 1 line  (a.py)\n"
+        "failed read 0.0s: No such file: b.py  (b.py)\n"
+        "failed bash 3.0s: exit code 2\n"
+        "  error: one\n  two\n  three\n"
+        "  Retrying\n"
+        "  hf_jobs running: https://hf.co/jobs/1\n"
+        "\nDone.\n"
+        "\nPlan, 1 of 2 done\n"
+        "done: Load\n"
+        "now: Train\n"
+        "\na | b\n1 | 2\n"
+        "\n* * *\n"
+    )
+
+
+def test_approved_calls_are_named() -> None:
     item = e.ApprovalItem("bash", {"command": "rm x"}, "1")
-    shown = play(
+    approved = (
         e.ApprovalRequired((item,), 1),
         e.ToolStateChange("1", "bash", "approved"),
         e.ToolStateChange("1", "bash", "running"),
         e.ToolOutput("bash", "1", "", True),
     )
-    assert shown == "▸ bash  rm x\n✓ bash 0.0s, no output\n"
+    assert play(*approved) == "✓ bash  rm x  0.0s, no output\n"
+    assert play(*approved, live=False) == "running bash  rm x\nok bash 0.0s, no output\n"
+
+
+def test_refused_calls_are_named() -> None:
+    item = e.ApprovalItem("bash", {"command": "rm x"}, "1")
+    refused = (e.ApprovalRequired((item,), 1), e.ToolOutput("bash", "1", "Not run: no", False))
+    assert play(*refused) == "✗ bash  rm x  0.0s: Not run: no\n"
 
 
 def test_diffs_are_coloured_and_bounded() -> None:
@@ -172,7 +220,7 @@ def test_diffs_are_coloured_and_bounded() -> None:
     edit = e.ToolOutput("edit", "1", "ok", True, diff, 0.1)
     plain = play(edit)
     assert plain.count("\n") == 1 + 60 + 1
-    assert plain.endswith("  … 43 more lines\n")
+    assert plain.endswith("  … 43 more lines (Ctrl-O shows all)\n")
     colour = play(edit, FORCE_COLOR="1")
     assert "\x1b[31m-old [/a]\x1b[0m" in colour
     assert "\x1b[32m+new\x1b[0m" in colour
@@ -271,7 +319,7 @@ def test_steering_stands_among_the_work() -> None:
         e.Steered("also the tests\nplease"),
         e.ToolCallStarted("bash", {"command": "ls"}, "1"),
     )
-    assert shown == "\nI look\n\n> also the tests\n  please\n\n▸ bash  ls\n"
+    assert shown == "\nI look\n\n> also the tests\n  please\n\n✗ bash  ls  0.0s, interrupted\n"
 
 
 def test_notes_do_not_tear_an_answer() -> None:

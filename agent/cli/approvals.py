@@ -1,0 +1,73 @@
+"""Asking the person about the calls of a turn, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from agent.cli import commands
+from agent.protocol.events import ApprovalItem, ApprovalRequired
+from agent.protocol.operations import ApprovalAnswer
+from agent.ui.approval_panel import (
+    EDIT,
+    answer_for,
+    editor_suffix,
+    editor_text,
+    parse_answer,
+    prompt_hint,
+    render_item,
+    with_edited,
+)
+from agent.ui.editor import EditorError
+
+if TYPE_CHECKING:
+    from agent.cli.app import App
+
+ANYTIME_COMMANDS = ("/status", "/cost", "/budget", "/context", "/help")
+"""Commands that only show something, and can be given while a question waits."""
+
+
+async def ask_approvals(app: App, required: ApprovalRequired) -> list[dict[str, Any]] | None:
+    """The answers as data for `exec_approval`; None to stop the turn (Esc, Ctrl-C, Ctrl-D)."""
+    answers: list[dict[str, Any]] = []
+    for index, item in enumerate(required.tools, 1):
+        answer = await _ask(app, item, index, len(required.tools))
+        if answer is None:
+            return None
+        answers.append(asdict(answer))
+    return answers
+
+
+async def _ask(app: App, item: ApprovalItem, index: int, total: int) -> ApprovalAnswer | None:
+    shown = item
+    render_item(app.console, shown, index, total)
+    while True:
+        text = await app.question(f"{prompt_hint(shown)} ")
+        if text is None:
+            return None
+        word = text.strip()
+        if commands.is_command(word):
+            await _command(app, word)
+            continue
+        parsed = parse_answer(text, shown)
+        if parsed is EDIT:
+            shown = await _edited(app, item, shown)
+            render_item(app.console, shown, index, total)
+        elif isinstance(parsed, ApprovalAnswer):
+            return answer_for(item, shown, parsed)
+
+
+async def _command(app: App, text: str) -> None:
+    if text.split()[0] in ANYTIME_COMMANDS:
+        await app.command(text)
+    else:
+        app.complain(f"Answer this first ({', '.join(ANYTIME_COMMANDS)} work here); Ctrl-C stops the turn.")
+
+
+async def _edited(app: App, item: ApprovalItem, shown: ApprovalItem) -> ApprovalItem:
+    """The call with what the person made of its script; as it was if the editor failed."""
+    try:
+        return with_edited(item, await app.edit_text(editor_text(shown) or "", editor_suffix(shown)))
+    except EditorError as error:
+        app.complain(str(error))
+        return shown

@@ -1,0 +1,87 @@
+"""The line that says that a turn is running, since when and with what; still text, no animation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from agent.protocol.events import (
+    ApprovalRequired,
+    AssistantChunk,
+    AssistantStreamEnd,
+    ErrorRaised,
+    Interrupted,
+    Payload,
+    Processing,
+    SessionTerminated,
+    ToolCallStarted,
+    ToolLog,
+    ToolOutput,
+    TurnComplete,
+)
+from agent.ui.live.rows import Row, cut_row
+from agent.ui.sanitize import cell_width, clip
+from agent.ui.tool_lines import elapsed_text
+
+_HINT = " · Esc stops"
+_WAITING = "waiting for the model"
+_WRITING = "writing"
+_SHORTEST = 8
+"""A text with less room than this is left out."""
+
+
+class Activity:
+    """Follows the turn through its events. The time that the person takes to decide does not count."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began: float | None = None
+        self._before_s = 0.0
+        """How long this turn had worked when it began to wait for the person."""
+        self._doing = _WAITING
+        self._notice = ""
+        """The loop's last word (a retry), until work goes on."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a turn is running, and not waiting for the person."""
+        return self._began is not None
+
+    def see(self, payload: Payload) -> None:
+        """Take note of an event."""
+        match payload:
+            case AssistantChunk():
+                self._doing, self._notice = _WRITING, ""
+            case Processing():
+                self._began = self._clock()
+                self._doing, self._notice = _WAITING, ""
+            case ApprovalRequired():
+                self._before_s, self._began = self._elapsed_s(), None
+            case AssistantStreamEnd() | ToolCallStarted() | ToolOutput():
+                self._doing, self._notice = _WAITING, ""
+            case ToolLog(tool="system"):
+                self._notice = clip(payload.log.strip(), 300)
+            case TurnComplete() | Interrupted() | ErrorRaised() | SessionTerminated():
+                self._before_s, self._began = 0.0, None
+            case _:
+                pass
+
+    def row(self, console: Console, width: int, step: str, tools: Sequence[str]) -> Row:
+        """`Working… 12s · what is going on · Esc stops`: `step` is the plan's, `tools` are those that run."""
+        head = f"Working… {elapsed_text(self._elapsed_s())}"
+        hint = _HINT if width >= cell_width(head + _HINT) + _SHORTEST else ""
+        room = width - cell_width(head + hint) - 3
+        what = self._notice or clip(step, 300) or _running(tools) or self._doing
+        middle = f" · {clip(what, room)}" if room >= _SHORTEST else ""
+        return cut_row(console, Text(head + middle + hint, "muted"), width)
+
+    def _elapsed_s(self) -> float:
+        return self._before_s + (self._clock() - self._began if self._began is not None else 0.0)
+
+
+def _running(tools: Sequence[str]) -> str:
+    if not tools:
+        return ""
+    return f"running {clip(tools[0], 40)}" if len(tools) == 1 else f"running {len(tools)} tools"

@@ -1,0 +1,405 @@
+"""The one owner of the terminal: what is printed goes into the scrollback, below it a few live lines and the composer.
+
+    scrollback   append-only, written once, never touched again
+    live lines   an unfinished answer, running tools, what is queued
+    composer     what the person types, with the menu of completions
+    status line
+
+All of it is drawn by one prompt_toolkit application that runs for the whole session, in frames: what comes between two
+frames is drawn together and sent in one write, so that nothing flickers however fast it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Protocol, TextIO, cast
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.application.current import set_app
+from prompt_toolkit.application.run_in_terminal import in_terminal
+from prompt_toolkit.cursor_shapes import ModalCursorShapeConfig
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.input import Input, create_input
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
+from prompt_toolkit.key_binding import KeyBindings, KeyPress, merge_key_bindings
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout import HSplit, Layout, Window
+from prompt_toolkit.layout.controls import FormattedTextControl
+from prompt_toolkit.output import ColorDepth, Output, create_output
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.styles import Style
+from rich.console import Console
+from rich.segment import Segment
+
+from agent.ui.composer.composer import Composer
+from agent.ui.composer.terminal_input import read_pastes_quickly
+from agent.ui.segments import fragments
+
+logger = logging.getLogger(__name__)
+
+FRAME_S = 0.05
+"""The shortest time between two frames."""
+FRAME_SHARE = 8
+"""A frame that took long is followed by a pause so many times as long: drawing takes an eighth of the time at most."""
+ESCAPE_WAIT_S = 0.05
+"""How long after the byte of Esc the rest of a key's sequence (arrows) may come."""
+CHORD_WAIT_S = 0.25
+"""How long after Esc another key makes a chord with it (Esc Enter, what Alt-Enter sends)."""
+
+_BEGIN_FRAME, _END_FRAME = "\x1b[?2026h", "\x1b[?2026l"
+"""Terminals that know them (others ignore them) show a frame only when it is complete."""
+_REFLOWING = (
+    "TMUX VTE_VERSION KITTY_WINDOW_ID ALACRITTY_WINDOW_ID WEZTERM_PANE KONSOLE_VERSION WT_SESSION GHOSTTY_RESOURCES_DIR"
+).split()
+"""Environment variables of terminals that wrap lines anew when the window becomes narrower."""
+_REFLOWING_PROGRAMS = frozenset({"iTerm.app", "Apple_Terminal", "vscode", "WezTerm", "ghostty"})
+
+
+class View(Protocol):
+    """What the screen shows below the scrollback, asked for in every frame."""
+
+    def live_lines(self, width: int, rows: int) -> list[list[Segment]]:
+        """At most `rows` lines of at most `width` columns."""
+
+    def status_line(self, width: int) -> StyleAndTextTuples:
+        """One line of at most `width` columns."""
+
+
+class Screen:
+    """Use `running` around the session; print on a rich Console on `file`. All methods belong to the event loop."""
+
+    def __init__(
+        self,
+        composer: Composer,
+        view: View,
+        *,
+        stdout: TextIO,
+        environ: Mapping[str, str],
+        styles: Callable[[], Mapping[str, str]],
+        vi_mode: bool = False,
+        source: Input | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`styles()` are the status line's style classes in force; `source` is the keyboard if not that of stdin."""
+        self.file = cast(TextIO, _Above(self._write, stdout))
+        self.console: Console | None = None
+        """Whose colours the live lines have; set it before `running`."""
+        self._composer = composer
+        self._view = view
+        self._clock = clock
+        self._styles = styles
+        self._output = _make_output(stdout)
+        source = source or create_input()
+        read_pastes_quickly(source)
+        self._reflows = _reflows(environ)
+        self._pending: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_frame_s = 0.0
+        self.failure: OSError | None = None
+        """Why the terminal cannot be written to any more."""
+        self._app = _Application(
+            self,
+            layout=Layout(self._regions(), focused_element=composer.buffer),
+            key_bindings=merge_key_bindings([composer.key_bindings, self._signals()]),
+            editing_mode=EditingMode.VI if vi_mode else EditingMode.EMACS,
+            cursor=ModalCursorShapeConfig() if vi_mode else None,
+            input=source,
+            output=self._output,
+            style=Style.from_dict(dict(styles())),
+            erase_when_done=True,
+            terminal_size_polling_interval=0.5 if sys.platform == "win32" else None,
+        )
+        self._app.ttimeoutlen = ESCAPE_WAIT_S
+        self._app.timeoutlen = CHORD_WAIT_S
+
+    def _regions(self) -> HSplit:
+        live = FormattedTextControl(self._live_fragments, focusable=False)
+        status = FormattedTextControl(lambda: self._view.status_line(self.columns), focusable=False)
+        return HSplit(
+            [
+                Window(live, dont_extend_height=True, wrap_lines=False),
+                self._composer.container,
+                Window(status, height=1, dont_extend_height=True, wrap_lines=False),
+            ]
+        )
+
+    def _live_fragments(self) -> StyleAndTextTuples:
+        rows = max(1, self._output.get_size().rows - _KEPT_ROWS)
+        lines = self._view.live_lines(self.columns, rows)
+        has_colour = self.console is not None and self.console.color_system is not None
+        return [("", "\n"), *fragments(lines, has_colour)] if lines else [("", "")]
+
+    def _signals(self) -> KeyBindings:
+        """SIGINT does what Ctrl-C does, unless another program has the terminal: then it is meant for that."""
+        bindings = KeyBindings()
+
+        @bindings.add(Keys.SIGINT)
+        def _(_event: Any) -> None:
+            if self._app.can_draw:
+                self._composer.actions.interrupt()
+
+        return bindings
+
+    # --- the session --------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def running(self, on_closed: Callable[[], None]) -> AsyncIterator[None]:
+        """Inside the block the terminal is ours; afterwards it is as it was, with all that was printed.
+
+        `on_closed()` is called when the terminal has gone.
+        """
+        self._app.color_depth_of(self.console)
+        await self._composer.prepare()
+        run = self._app.run_async(pre_run=self._begin, set_exception_handler=False)
+        task = asyncio.create_task(run, name="screen")
+        task.add_done_callback(lambda _: on_closed())
+        try:
+            with contextlib.redirect_stdout(self.file), contextlib.redirect_stderr(self.file):
+                yield
+        finally:
+            self._draw()
+            if self._app.is_running and not self._app.is_done:
+                self._app.exit()
+            await asyncio.wait({task})
+            if self._timer is not None:
+                self._timer.cancel()
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.warning("the screen ended: %r", error)
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Inside the block, which goes around `running`, nothing typed is echoed: the composer will show it."""
+        with self._app.input.raw_mode():
+            yield
+
+    def _begin(self) -> None:
+        self._composer.begin()
+        early = [_unechoed(press) for press in self._app.input.read_keys()]
+        store_typeahead(self._app.input, [*get_typeahead(self._app.input), *early])
+
+    @contextlib.asynccontextmanager
+    async def released(self) -> AsyncIterator[None]:
+        """Inside the block the terminal belongs to another program (an editor); what is printed meanwhile waits."""
+        self._draw()
+        with set_app(self._app):
+            async with in_terminal():
+                yield
+        self.refresh()
+
+    def prompt(self) -> None:
+        """A line is waited for: the composer is there all the time."""
+
+    def suspend(self) -> None:
+        """Ctrl-Z: into the background."""
+        self._draw()
+        with set_app(self._app):
+            self._app.suspend_to_background()
+
+    def restyle(self) -> None:
+        """Other colours from now on."""
+        self._app.style = Style.from_dict(dict(self._styles()))
+        self.refresh()
+
+    @property
+    def columns(self) -> int:
+        """Width of the terminal."""
+        return self._output.get_size().columns
+
+    # --- frames -------------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """The live lines or the status line have changed: draw them, soon."""
+        if self._timer is None and self._app.is_running:
+            wait_s = max(0.0, self._next_frame_s - self._clock())
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._draw)
+
+    def _write(self, text: str) -> None:
+        if self._app.is_running:
+            self._pending.append(text)
+            self.refresh()
+        else:
+            self._output.write_raw(text)
+            self._output.flush()
+
+    def _draw(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._app.can_draw:
+            self._app.redraw()
+
+    def draw_frame(self, draw_live: Callable[[], None]) -> None:
+        """Draw what was printed since the last frame, above what is live now."""
+        started_s = self._clock()
+        try:
+            with self._output.frame() if isinstance(self._output, _FrameOutput) else contextlib.nullcontext():
+                printed = self._take_whole_lines()
+                if printed or self._app.has_shrunk():
+                    self._app.renderer.erase()
+                if printed:
+                    self._output.write_raw(printed)
+                draw_live()
+        except OSError as error:  # the terminal has gone
+            self.failure = error
+            if not self._app.is_done:
+                self._app.exit(exception=EOFError())
+        took_s = self._clock() - started_s
+        self._next_frame_s = self._clock() + max(FRAME_S, took_s * FRAME_SHARE)
+
+    def _take_whole_lines(self) -> str:
+        """What was printed, up to its last line end: the live lines begin on a line of their own."""
+        text = "".join(self._pending)
+        end = text.rfind("\n") + 1
+        self._pending = [text[end:]] if text[end:] else []
+        return text[:end]
+
+    def narrowed(self, columns: int) -> int:
+        """How many rows more our lines take since the window has become narrower and the terminal has wrapped them."""
+        return self._app.wrapped_rows(columns) if self._reflows else 0
+
+
+_KEPT_ROWS = 12
+"""Rows that the live lines leave to the composer, its menu and the status line."""
+
+
+class _Application(Application[None]):
+    """The application with the few hooks that an inline, frame-wise drawn one needs."""
+
+    def __init__(self, screen: Screen, **options: Any) -> None:
+        self._screen = screen
+        self._depth: ColorDepth | None = None
+        super().__init__(color_depth=lambda: self._depth, **options)
+
+    def color_depth_of(self, console: Console | None) -> None:
+        """Use as many colours as `console` does."""
+        self._depth = _DEPTHS.get(console.color_system or "" if console else "", ColorDepth.DEPTH_1_BIT)
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether the terminal is ours now."""
+        return self.is_running and not self._running_in_terminal and not self.is_done
+
+    def redraw(self) -> None:
+        """Draw a frame at once."""
+        self._redraw()
+
+    def _redraw(self, render_as_done: bool = False) -> None:
+        """Also called after each key: nothing that was printed before may come after it."""
+        if render_as_done or not self.can_draw:
+            super()._redraw(render_as_done)
+        else:
+            self._screen.draw_frame(super()._redraw)
+
+    def has_shrunk(self) -> bool:
+        """Whether what is live now takes fewer rows than are drawn."""
+        drawn = self.renderer.last_rendered_screen
+        size = self.output.get_size()
+        return drawn is not None and drawn.height > self._wanted_rows(size.columns, size.rows)
+
+    def _wanted_rows(self, columns: int, rows: int) -> int:
+        return min(rows, self.layout.container.preferred_height(columns, rows).preferred)
+
+    def wrapped_rows(self, columns: int) -> int:
+        """How many more rows the lines above the cursor take in a window of so many columns."""
+        drawn, cursor = self.renderer.last_rendered_screen, self.renderer._cursor_pos
+        if drawn is None or columns < 1:
+            return 0
+        widths = (max(drawn.data_buffer[row], default=0) + 1 for row in range(cursor.y))
+        return sum((width - 1) // columns for width in widths) + cursor.x // columns
+
+    def _on_resize(self) -> None:
+        """The window has another size: find the beginning of what is live, wherever the terminal has put it."""
+        if not self.can_draw:
+            return
+        extra = self._screen.narrowed(self.output.get_size().columns)
+        if extra:
+            self.output.cursor_up(extra)
+        super()._on_resize()
+
+
+_DEPTHS = {
+    "standard": ColorDepth.DEPTH_4_BIT,
+    "256": ColorDepth.DEPTH_8_BIT,
+    "truecolor": ColorDepth.DEPTH_24_BIT,
+    "windows": ColorDepth.DEPTH_4_BIT,
+}
+
+
+class _FrameOutput(Vt100_Output):
+    """A terminal to which a frame is sent in one piece."""
+
+    _is_held = False
+
+    def flush(self) -> None:
+        """Send what is written, unless a frame is being drawn."""
+        if not self._is_held:
+            super().flush()
+
+    @contextlib.contextmanager
+    def frame(self) -> Iterator[None]:
+        """What is written inside the block is sent at its end."""
+        self.flush()
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            if self._buffer:
+                self._buffer = [_BEGIN_FRAME, *self._buffer, _END_FRAME]
+            self.flush()
+
+
+class _Above(io.TextIOBase):
+    """The file that stands for the scrollback."""
+
+    def __init__(self, write: Callable[[str], None], stdout: TextIO) -> None:
+        self._write_above = write
+        self._stdout = stdout
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # io.TextIOBase has it as an attribute
+        """What the terminal understands."""
+        return self._stdout.encoding or "utf-8"
+
+    def write(self, text: str) -> int:
+        """Print, with the next frame."""
+        if text:
+            self._write_above(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: frames come by themselves."""
+
+    def isatty(self) -> bool:
+        """It is drawn on a terminal."""
+        return True
+
+    def fileno(self) -> int:
+        """The terminal's."""
+        return self._stdout.fileno()
+
+
+def _unechoed(press: KeyPress) -> KeyPress:
+    """A key pressed before the terminal was ours: it has made a line feed of Enter then."""
+    return KeyPress(Keys.ControlM, press.data) if press.key == Keys.ControlJ else press
+
+
+def _make_output(stdout: TextIO) -> Output:
+    if sys.platform == "win32":
+        return create_output(stdout)
+    output = _FrameOutput.from_pty(stdout, term=os.environ.get("TERM"))
+    assert isinstance(output, _FrameOutput)
+    output.enable_cpr = False  # nobody needs to know where on the screen we are
+    return output
+
+
+def _reflows(environ: Mapping[str, str]) -> bool:
+    return any(environ.get(name) for name in _REFLOWING) or environ.get("TERM_PROGRAM") in _REFLOWING_PROGRAMS

@@ -1,0 +1,146 @@
+"""Finished tool calls: one entry each in the scrollback, and all of their output for whoever asks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from agent.protocol.events import ApprovalItem, ToolOutput
+from agent.ui.diff_view import is_diff, preview_text
+from agent.ui.sanitize import clip, visible
+from agent.ui.scrollback import Scrollback
+from agent.ui.tool_lines import (
+    NO_OUTPUT,
+    counted,
+    duration_text,
+    failure_summary,
+    reason_lines,
+    result_summary,
+)
+
+_TAIL_TOOLS = frozenset({"bash"})
+"""Tools whose last lines of output are worth seeing; of the others the size is enough."""
+_KEPT_OUTPUTS = 30
+_EXPANDED_LINES = 2_000
+_EXPANDED_COLUMNS = 400
+_HINT = " (Ctrl-O shows all)"
+_TOOL_COLUMNS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Lines shown of a diff, of a command's output, of the reasons of a failure."""
+
+    diff_lines: int = 60
+    output_lines: int = 4
+    reason_lines: int = 6
+
+
+class ToolResults:
+    """Prints results. `can_expand`: the lines that are left out can be asked for, which is then said."""
+
+    def __init__(self, scrollback: Scrollback, limits: Limits, *, can_expand: bool) -> None:
+        self._out = scrollback
+        self._limits = limits
+        self._hint = _HINT if can_expand else ""
+        self._kept: deque[tuple[str, str]] = deque(maxlen=_KEPT_OUTPUTS)
+        """Titles and whole outputs, the oldest first."""
+        self._next = 0
+        """How many of them, from the newest, have been expanded."""
+        self._approved: dict[str, str | None] = {}
+        """Previews of calls that the person was asked about, by tool call id: they have been read."""
+
+    def asked(self, items: Iterable[ApprovalItem]) -> None:
+        """The person is shown what these calls would do."""
+        self._approved = {item.tool_call_id: item.preview for item in items}
+
+    def result(self, payload: ToolOutput, *, after: str = "") -> None:
+        """A result below the line that announced its call; `after` says which one where other lines are between."""
+        self.keep(payload, after)
+        tool, about = clip(payload.tool, _TOOL_COLUMNS), f"  ({after})" if after else ""
+        signs = self._out.signs
+        if payload.success:
+            summary = result_summary(payload, self._out.width)
+            sign = (f"{signs.ok} ", "tool.ok")
+            self._out.one_line("tool", sign, (tool, "tool.name"), (f" {summary}{about}", "muted"))
+            self._body(payload)
+        else:
+            self._failure(payload, lambda said: f" {said}{about}")
+
+    def entry(self, payload: ToolOutput, about: str) -> None:
+        """A call and its result in one: which call it was (`about`, one line) and what came of it."""
+        self.keep(payload, about)
+        tool, signs = clip(payload.tool, _TOOL_COLUMNS), self._out.signs
+        if payload.success:
+            summary = result_summary(payload, self._out.width)
+            room = max(self._out.width - len(tool) - len(summary) - 6, 8)
+            call = f"  {clip(about, room)}" if about else ""
+            self._out.one_line(
+                "tool", (f"{signs.ok} ", "tool.ok"), (tool, "tool.name"), (call, ""), (f"  {summary}", "muted")
+            )
+            self._body(payload)
+        else:
+            call = f"  {clip(about, self._out.width)}" if about else ""
+            self._failure(payload, lambda said: f"{call}  {said}")
+
+    def interrupted(self, tool: str, about: str, duration_s: float, payload: ToolOutput | None = None) -> None:
+        """A call that was stopped: `payload` has what it had printed by then, if anything came back."""
+        if payload is not None:
+            self.keep(payload, about)
+        tool = clip(tool, _TOOL_COLUMNS)
+        stats = f"{duration_text(duration_s)}, interrupted"
+        room = max(self._out.width - len(tool) - len(stats) - 6, 8)
+        call = f"  {clip(about, room)}" if about else ""
+        sign = (f"{self._out.signs.fail} ", "tool.fail")
+        self._out.one_line("tool", sign, (tool, "tool.name"), (call, ""), (f"  {stats}", "tool.fail"))
+
+    def keep(self, payload: ToolOutput, about: str) -> None:
+        """Remember what the person may want to see: the diff, or else all that there is to read."""
+        display = payload.display or ""
+        text = display if is_diff(display) or display.count("\n") >= self._limits.output_lines else payload.output
+        if text.strip() and text.strip() != NO_OUTPUT:
+            title = f"{clip(payload.tool, _TOOL_COLUMNS)}  {clip(about, 200)}".rstrip()
+            self._kept.append((title, text))
+        self._next = 0
+
+    def expand(self) -> bool:
+        """Print the last output in full, and with the next call the one before; False if there is none (left)."""
+        if self._next >= len(self._kept):
+            return False
+        self._next += 1
+        title, text = self._kept[-self._next]
+        lines = visible(text).rstrip("\n").split("\n")
+        self._out.one_line("expanded", (title, "bold"), (f"  {counted(len(lines), 'line')}", "muted"))
+        hidden = len(lines) - _EXPANDED_LINES
+        if hidden > 0:
+            half = _EXPANDED_LINES // 2
+            lines = [*lines[:half], f"… {counted(hidden, 'line')} left out here", *lines[-half:]]
+        self._out.text("expanded", preview_text("\n".join(lines), len(lines), _EXPANDED_COLUMNS), indent=2)
+        return True
+
+    # --- parts -------------------------------------------------------------------------------------------------------
+
+    def _failure(self, payload: ToolOutput, sentence: Callable[[str], str]) -> None:
+        reasons, more = reason_lines(payload.display or payload.output, self._limits.reason_lines)
+        summary = failure_summary(payload, reasons, self._out.width * 4)
+        tool = clip(payload.tool, _TOOL_COLUMNS)
+        sign = (self._out.signs.fail, "tool.fail")
+        self._out.hanging("tool", sign, (tool, "tool.name"), (sentence(summary), "tool.fail"))
+        if len(reasons) > 1:
+            after = [f"… {counted(more, 'more line')}{self._hint}"] if more else []
+            self._out.indented("tool", [*reasons, *after], "tool.fail")
+
+    def _body(self, payload: ToolOutput) -> None:
+        shown = self._limits.output_lines
+        if payload.display and payload.display == self._approved.get(payload.tool_call_id):
+            return
+        if payload.display:
+            text = visible(payload.display)
+            limit = self._limits.diff_lines if is_diff(text) else shown
+            self._out.text("tool", preview_text(text, limit, self._out.width * 4, self._hint), indent=2)
+        elif payload.tool in _TAIL_TOOLS and shown and payload.output.strip() != NO_OUTPUT:
+            lines = [line.rstrip() for line in visible(payload.output).split("\n") if line.strip()]
+            hidden = len(lines) - shown
+            before = [f"… {counted(hidden, 'line')} before{self._hint}"] if hidden > 0 else []
+            self._out.indented("tool", [*before, *lines[-shown:]], "muted")

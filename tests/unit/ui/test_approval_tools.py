@@ -1,0 +1,242 @@
+"""What is shown of the calls of each tool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from agent.protocol.events import ApprovalItem
+from agent.ui.approval_panel import editor_suffix, editor_text, prompt_hint, render_item
+from tests.unit.ui.samples import HOSTILE, assert_calm, printed, recording_console
+
+TOOLS = ("bash", "edit", "write", "propose_plan", "hf_jobs", "hf_repo_files", "hf_repo_git", "sandbox_create", "mcp")
+
+
+def body(tool: str, width: int = 80, preview: str | None = None, **arguments: Any) -> list[str]:
+    """The lines of the panel below its head, without their indent."""
+    console = recording_console(width)
+    render_item(console, ApprovalItem(tool, arguments, "1", preview=preview), 1, 1)
+    head, _, rest = printed(console).removeprefix("\n").partition("\n\n")
+    assert head == f"Approval: {tool}"
+    return [line.removeprefix("  ") for line in rest.rstrip("\n").split("\n")]
+
+
+def test_a_job_is_shown_with_everything_that_it_takes_but_no_secret() -> None:
+    shown = body(
+        "hf_jobs",
+        operation="scheduled run",
+        script="import torch\ntorch.ones(2)\n",
+        dependencies=["torch", "trl"],
+        python="3.12",
+        script_args=["--lr", "3e-4"],
+        hardware_flavor="a10g-large",
+        timeout="4h",
+        schedule="@daily",
+        env={"WANDB_PROJECT": "lora-secret-name"},
+        secrets={"HF_TOKEN": "hf_abcdefgh"},
+        namespace="acme",
+        trackio_space_id="me/board",
+    )
+    assert shown == [
+        "operation: scheduled run",
+        "script:",
+        "import torch",
+        "torch.ones(2)",
+        "dependencies: torch, trl",
+        "python: 3.12",
+        "args: --lr, 3e-4",
+        "hardware: a10g-large",
+        "timeout: 4h",
+        "schedule: @daily",
+        "namespace: acme",
+        "env (names only): WANDB_PROJECT",
+        "secrets (names only): HF_TOKEN",
+        "trackio_space_id: me/board",
+    ]
+
+
+def test_a_job_in_an_image_has_the_usual_values_where_none_are_given() -> None:
+    assert body("hf_jobs", operation="run", command=["python", "-c", "print('a b')"]) == [
+        "operation: run",
+        "image: python:3.12",
+        "command:",
+        "python -c 'print('\"'\"'a b'\"'\"')'",
+        "hardware: cpu-basic",
+        "timeout: 30m",
+    ]
+
+
+def test_nothing_of_a_job_goes_unseen() -> None:
+    shown = "\n".join(body("hf_jobs", script="x()", command="rm -rf /", image="evil", flavor="a100", hardware="h200"))
+    for part in ("x()", "rm -rf /", "evil", "a100", "h200"):
+        assert part in shown
+    assert body("hf_jobs", operation="scheduled delete", scheduled_job_id="s1", timeout="1h") == [
+        "operation: scheduled delete",
+        "scheduled_job_id: s1",
+        "timeout: 1h",
+    ]
+
+
+def test_a_script_that_is_a_path_is_shown_as_its_content() -> None:
+    shown = body("hf_jobs", preview="import x\n", script="/work/train.py")
+    assert shown[:2] == ["script: /work/train.py", "import x"]
+
+
+@pytest.mark.parametrize(
+    "env", [{"A": "s3cret", "B": "s3cret"}, '{"A": "s3cret", "B": "s3cret"}', ["A=s3cret", "B=s3cret"]]
+)
+def test_values_of_the_environment_are_never_shown(env: Any) -> None:
+    assert "env (names only): A, B" in body("hf_jobs", script="x", env=env)
+    for odd in ("A=s3cret", 's3cret": 1', ["s3cret"], 5):
+        assert "s3cret" not in "\n".join(body("hf_jobs", script="x", env=odd, secrets=odd))
+
+
+def test_whether_a_model_outlives_the_job() -> None:
+    loads = "AutoModel.from_pretrained('x')"
+    assert "model saved: no: it loads a model and never calls push_to_hub" in body("hf_jobs", script=loads)
+    assert "model saved: yes, it calls push_to_hub" in body("hf_jobs", script=f"{loads}.push_to_hub('y')")
+    assert not any("saved" in line for line in body("hf_jobs", script="print(1)"))
+    console = recording_console(80, FORCE_COLOR="1")
+    render_item(console, ApprovalItem("hf_jobs", {"script": loads}, "1"), 1, 1)
+    assert "\x1b[31mno: it loads" in printed(console)
+
+
+def test_an_upload_shows_where_and_what() -> None:
+    shown = body(
+        "hf_repo_files",
+        operation="upload",
+        repo_id="me/data",
+        repo_type="dataset",
+        path="README.md",
+        content="# Data\n\ntext\n",
+        commit_message="More",
+    )
+    assert shown == [
+        "operation: upload",
+        "repo: me/data",
+        "type: dataset",
+        "URL: https://huggingface.co/datasets/me/data",
+        "branch: main",
+        "path: README.md",
+        "as a pull request: no",
+        "commit_message: More",
+        "content: 3 lines, 13 bytes",
+        "# Data",
+        "",
+        "text",
+    ]
+
+
+def test_long_content_is_cut_and_says_so() -> None:
+    content = "\n".join(f"line {number}" for number in range(300))
+    arguments = {"operation": "upload", "repo_id": "me/m", "path": "x", "content": content, "create_pr": True}
+    shown = body("hf_repo_files", **arguments)
+    assert "line 199" in shown
+    assert "line 200" not in shown
+    assert shown[-2:] == ["… 100 more lines", "Not all of it is shown; e opens the rest in your editor."]
+    item = ApprovalItem("hf_repo_files", arguments, "1")
+    assert editor_text(item) == content
+    assert prompt_hint(item) == "[y]es / [n]o / [e] see all / or type why not"
+
+
+def test_what_is_deleted_from_a_repository() -> None:
+    assert body("hf_repo_files", operation="delete", repo_id="me/m", revision="dev", patterns=["*.bin", "old/*"]) == [
+        "operation: delete",
+        "repo: me/m",
+        "type: model",
+        "URL: https://huggingface.co/me/m",
+        "branch: dev",
+        "patterns: *.bin, old/*",
+    ]
+
+
+def test_git_operations_show_what_they_are_about() -> None:
+    shown = body(
+        "hf_repo_git",
+        operation="create_repo",
+        repo_id="me/app",
+        repo_type="space",
+        private=False,
+        space_sdk="gradio",
+        gated="auto",
+        endpoint="https://hub.example/",
+        exist_ok=True,
+    )
+    assert shown == [
+        "operation: create_repo",
+        "repo: me/app",
+        "type: space",
+        "URL: https://hub.example/spaces/me/app",
+        "private: no",
+        "gated: auto",
+        "SDK: gradio",
+        "exist_ok: yes",
+    ]
+    merged = body("hf_repo_git", operation="merge_pr", repo_id="me/m", pr_num=3)
+    assert "pull request: 3" in merged
+
+
+def test_a_sandbox_and_a_plan() -> None:
+    assert body("sandbox_create", hardware="t4-small") == ["hardware: t4-small"]
+    assert body("sandbox_create") == ["hardware: cpu-basic"]
+    assert body("propose_plan", plan="# Plan\n\n1. look\n2. *train*\n")[0] == "Plan"
+    assert body("propose_plan", plan=3) == ["{", '  "plan": 3', "}"]
+
+
+def test_a_long_diff_is_cut_and_can_be_read_in_the_editor() -> None:
+    diff = "--- a/x\n+++ b/x\n@@ -1 +1,600 @@\n" + "+line\n" * 600
+    item = ApprovalItem("edit", {"path": "x"}, "1", preview=diff)
+    shown = body("edit", path="x", preview=diff)
+    assert shown.count("+line") == 497
+    assert shown[-2:] == ["… 103 more lines", "Not all of it is shown; e opens the rest in your editor."]
+    assert (editor_text(item), editor_suffix(item)) == (diff, ".diff")
+    short = ApprovalItem("edit", {"path": "x"}, "1", preview=diff[:40])
+    assert editor_text(short) is None
+
+
+def test_long_arguments_of_unknown_tools_are_cut_and_can_be_read() -> None:
+    item = ApprovalItem("mcp", {"a": list(range(600)), "text": "x\n" * 600}, "1")
+    text = editor_text(item) or ""
+    assert text.count("\nx") >= 599
+    assert "    599\n" in text
+    assert len(body("mcp", **item.arguments)) < 1100
+
+
+ANY_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.sampled_from(list(HOSTILE.values())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+KEYS = "operation script command image env secrets content patterns repo_id repo_type plan path private hardware"
+
+
+@settings(deadline=None)
+@given(
+    tool=st.sampled_from(TOOLS),
+    arguments=st.dictionaries(st.sampled_from(KEYS.split()) | st.text(max_size=8), ANY_VALUE, max_size=6),
+    preview=st.none() | st.text(max_size=50),
+    width=st.integers(40, 200),
+)
+def test_whatever_a_model_sends_is_shown_calmly(
+    tool: str, arguments: dict[str, Any], preview: str | None, width: int
+) -> None:
+    console = recording_console(width)
+    item = ApprovalItem(tool, arguments, "1", preview=preview)
+    render_item(console, item, 1, 2)
+    assert_calm(printed(console), width)
+    assert isinstance(prompt_hint(item), str)
+    assert editor_text(item) is None or editor_suffix(item).startswith(".")
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_every_tool_at_every_width(tool: str, width: int) -> None:
+    arguments = dict.fromkeys(KEYS.split(), "word " * 60)
+    console = recording_console(width)
+    render_item(console, ApprovalItem(tool, arguments, "1", "reason " * 40, hints=("hint " * 40,)), 1, 2)
+    for line in printed(console).split("\n"):
+        assert cell_len(line) <= width
