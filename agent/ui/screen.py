@@ -32,7 +32,7 @@ from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPress, merge_key_bindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import HSplit, Layout, Window
-from prompt_toolkit.layout.controls import FormattedTextControl
+from prompt_toolkit.layout.controls import FormattedTextControl, GetLinePrefixCallable, UIContent, UIControl
 from prompt_toolkit.output import ColorDepth, Output, create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
@@ -45,10 +45,10 @@ from agent.ui.segments import fragments
 
 logger = logging.getLogger(__name__)
 
-FRAME_S = 0.05
-"""The shortest time between two frames."""
-FRAME_SHARE = 8
-"""A frame that took long is followed by a pause so many times as long: drawing takes an eighth of the time at most."""
+FRAME_S, LONGEST_FRAME_S = 0.05, 0.15
+"""The shortest and the longest time between two frames while there is something new to show."""
+FRAME_SHARE = 30
+"""In between, a frame is followed by a pause so many times as long: drawing takes hardly more than 3 % of the time."""
 ESCAPE_WAIT_S = 0.05
 """How long after the byte of Esc the rest of a key's sequence (arrows) may come."""
 CHORD_WAIT_S = 0.25
@@ -121,21 +121,22 @@ class Screen:
         self._app.timeoutlen = CHORD_WAIT_S
 
     def _regions(self) -> HSplit:
-        live = FormattedTextControl(self._live_fragments, focusable=False)
+        self._live = _LiveControl(self._live_rows)
         status = FormattedTextControl(lambda: self._view.status_line(self.columns), focusable=False)
         return HSplit(
             [
-                Window(live, dont_extend_height=True, wrap_lines=False),
+                Window(self._live, dont_extend_height=True, wrap_lines=False),
                 self._composer.container,
                 Window(status, height=1, dont_extend_height=True, wrap_lines=False),
             ]
         )
 
-    def _live_fragments(self) -> StyleAndTextTuples:
-        rows = max(1, self._output.get_size().rows - _KEPT_ROWS)
-        lines = self._view.live_lines(self.columns, rows)
+    def _live_rows(self) -> list[StyleAndTextTuples]:
+        """A blank row, then what is live."""
+        size = self._output.get_size()
+        lines = self._view.live_lines(size.columns, max(1, size.rows - min(_KEPT_ROWS, size.rows // 2)))
         has_colour = self.console is not None and self.console.color_system is not None
-        return [("", "\n"), *fragments(lines, has_colour)] if lines else [("", "")]
+        return [[], *(fragments(line, has_colour) for line in lines)]
 
     def _signals(self) -> KeyBindings:
         """SIGINT does what Ctrl-C does, unless another program has the terminal: then it is meant for that."""
@@ -242,6 +243,7 @@ class Screen:
         try:
             with self._output.frame() if isinstance(self._output, _FrameOutput) else contextlib.nullcontext():
                 printed = self._take_whole_lines()
+                self._live.renew()
                 if printed or self._app.has_shrunk():
                     self._app.renderer.erase()
                 if printed:
@@ -252,7 +254,7 @@ class Screen:
             if not self._app.is_done:
                 self._app.exit(exception=EOFError())
         took_s = self._clock() - started_s
-        self._next_frame_s = self._clock() + max(FRAME_S, took_s * FRAME_SHARE)
+        self._next_frame_s = self._clock() + min(max(FRAME_S, took_s * FRAME_SHARE), LONGEST_FRAME_S)
 
     def _take_whole_lines(self) -> str:
         """What was printed, up to its last line end: the live lines begin on a line of their own."""
@@ -268,6 +270,29 @@ class Screen:
 
 _KEPT_ROWS = 12
 """Rows that the live lines leave to the composer, its menu and the status line."""
+
+
+class _LiveControl(UIControl):
+    """The live lines, asked for once a frame."""
+
+    def __init__(self, rows: Callable[[], list[StyleAndTextTuples]]) -> None:
+        self._ask = rows
+        self._rows: list[StyleAndTextTuples] = []
+
+    def renew(self) -> None:
+        """A new frame begins."""
+        self._rows = self._ask()
+
+    def preferred_height(
+        self, width: int, max_available_height: int, wrap_lines: bool, get_line_prefix: GetLinePrefixCallable | None
+    ) -> int:
+        """As many as there are."""
+        return len(self._rows)
+
+    def create_content(self, width: int, height: int) -> UIContent:
+        """The rows as they are."""
+        rows = self._rows
+        return UIContent(get_line=lambda index: rows[index], line_count=len(rows), show_cursor=False)
 
 
 class _Application(Application[None]):
@@ -312,8 +337,9 @@ class _Application(Application[None]):
         drawn, cursor = self.renderer.last_rendered_screen, self.renderer._cursor_pos
         if drawn is None or columns < 1:
             return 0
-        widths = (max(drawn.data_buffer[row], default=0) + 1 for row in range(cursor.y))
-        return sum((width - 1) // columns for width in widths) + cursor.x // columns
+        buffer = drawn.data_buffer
+        ends = (max((x for x, cell in buffer[row].items() if cell.char != " "), default=0) for row in range(cursor.y))
+        return sum(end // columns for end in ends) + cursor.x // columns
 
     def _on_resize(self) -> None:
         """The window has another size: find the beginning of what is live, wherever the terminal has put it."""

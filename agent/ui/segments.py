@@ -17,14 +17,9 @@ _ANSI = (
 _ATTRIBUTES = ("bold", "dim", "italic", "underline", "blink", "reverse", "strike")
 
 
-def fragments(lines: Iterable[Iterable[Segment]], has_colour: bool = True) -> StyleAndTextTuples:
-    """`lines` as prompt_toolkit wants them, a line break between two; without styles unless `has_colour`."""
-    found: StyleAndTextTuples = []
-    for line in lines:
-        if found:
-            found.append(("", "\n"))
-        found += [(style_text(segment.style) if has_colour else "", segment.text) for segment in line]
-    return found
+def fragments(line: Iterable[Segment], has_colour: bool = True) -> StyleAndTextTuples:
+    """A line as prompt_toolkit wants it; without styles unless `has_colour`."""
+    return [(style_text(segment.style) if has_colour else "", segment.text) for segment in line]
 
 
 @lru_cache(maxsize=512)
