@@ -199,7 +199,8 @@ class _Checker:
     def start_call(self, turn: _Turn, call_id: str, *, needs_approval: bool) -> None:
         """Rule 3: fresh ids. A call that was approved may be announced again when it starts."""
         known = turn.batch.get(call_id)
-        if known is not None and known.needs_approval and not known.outputs and turn.waiting:
+        has_answer = known is not None and (turn.waiting or "approved" in known.states)
+        if known is not None and known.needs_approval and not known.outputs and has_answer:
             known.needs_approval = False
             return
         if turn.waiting:

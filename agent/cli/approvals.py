@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from agent.cli import commands
 from agent.protocol.events import ApprovalItem, ApprovalRequired
 from agent.protocol.operations import ApprovalAnswer
+from agent.protocol.tools import ApprovalContext
+from agent.tools.approval_rules import RULES
 from agent.ui.approval_panel import (
     EDIT,
     answer_for,
@@ -58,8 +60,8 @@ async def _ask(app: App, item: ApprovalItem, index: int, total: int) -> Approval
 
 
 async def _command(app: App, text: str) -> None:
-    if text.split()[0] in ANYTIME_COMMANDS:
-        await app.command(text)
+    if text.split()[0].lower() in ANYTIME_COMMANDS:
+        await commands.carry_out(app, text)
     else:
         app.complain(f"Answer this first ({', '.join(ANYTIME_COMMANDS)} work here); Ctrl-C stops the turn.")
 
@@ -67,7 +69,16 @@ async def _command(app: App, text: str) -> None:
 async def _edited(app: App, item: ApprovalItem, shown: ApprovalItem) -> ApprovalItem:
     """The call with what the person made of its script; as it was if the editor failed."""
     try:
-        return with_edited(item, await app.edit_text(editor_text(shown) or "", editor_suffix(shown)))
+        text = await app.edit_text(editor_text(shown) or "", editor_suffix(shown))
+        return with_edited(item, text, _hints(app, item, text))
     except EditorError as error:
         app.complain(str(error))
         return shown
+
+
+def _hints(app: App, item: ApprovalItem, text: str) -> tuple[str, ...]:
+    """What a careful person would look at in the call as it is now."""
+    rule = RULES.get(item.tool)
+    if rule is None or item.editable is None:
+        return ()
+    return rule(item.arguments | {item.editable: text}, ApprovalContext(app.workspace)).hints

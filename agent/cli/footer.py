@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from agent.ui.status_line import STATUS_STYLE, Fragments, StatusFacts, status_fr
 logger = logging.getLogger(__name__)
 
 REFRESH_S = 2.0
+COUNT_EVERY_S = 30.0
+"""How often processes in the background are counted, and after whatever has run: it is a look at all there are."""
 
 
 class Footer:
@@ -37,10 +40,17 @@ class Footer:
         self._is_saved = is_saved
         self._branch = GitBranch(workspace)
         self._background = 0
+        self._counted_s = 0.0
+        self._was_busy = False
         self._turns = 0
         self._command = None
         if command:
             self._command = StatusCommand(command, environ, workspace, on_change=lambda: self.on_change())
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether the person's own command says what is shown."""
+        return self._command is not None
 
     def styles(self) -> Mapping[str, str]:
         """The style classes of its fragments."""
@@ -62,9 +72,11 @@ class Footer:
                 await self._command.close()
 
     async def _look(self, is_busy: bool) -> None:
-        background = 0
-        if not is_busy:
+        background, now_s = self._background, time.monotonic()
+        if not is_busy and (self._was_busy or now_s - self._counted_s >= COUNT_EVERY_S):
             background = len(await asyncio.to_thread(still_running, self._status.conversation.session_id))
+            self._counted_s = now_s
+        self._was_busy = is_busy
         has_changed = await self._branch.refresh() or background != self._background
         self._background = background
         if self._command is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from functools import partial
 from agent.cli.app import App
 from agent.cli.commands import command_hints
 from agent.cli.connection import Connection
+from agent.cli.dialogue import Dialogue
 from agent.cli.footer import Footer
 from agent.cli.parts import Parts, View
 from agent.cli.status import Status
@@ -35,15 +37,22 @@ async def run_interactive(
     """
     make_parts = _plain_parts if _is_plain(config) else _live_parts
     app = App(surroundings, partial(make_parts, config, surroundings))
-    opening = Connection(config, surroundings, stream=stream, on_event=app.see, resumption=resumption)
-    with ExitStack() as claim:
-        claim.enter_context(app.terminal_claimed())
-        async with opening as connection:
-            if resumption is not None:
-                await connection.wait_for(lambda event: isinstance(event.payload, ResumeComplete))
-            app.begin(place)
-            code = await app.run(connection)
-            claim.close()  # what is left to do can be broken off with Ctrl-C
+    dialogue = Dialogue(app)
+    opening = Connection(config, surroundings, stream=stream, on_event=app.exchange.see, resumption=resumption)
+    with dialogue.end_signals():
+        try:
+            with ExitStack() as claim:
+                claim.enter_context(app.terminal_claimed())
+                async with opening as connection:
+                    if resumption is not None:
+                        await connection.wait_for(lambda event: isinstance(event.payload, ResumeComplete))
+                    app.begin(place)
+                    code = await dialogue.run(connection)
+                    claim.close()  # what is left to do can be broken off with Ctrl-C
+        except asyncio.CancelledError:
+            if not dialogue.exit_code:
+                raise
+            return dialogue.exit_code  # told to end before it had begun
     app.end(is_saved=config.save_sessions)
     return code
 

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 TWICE_WITHIN_S = 2.0
@@ -30,21 +31,34 @@ class Input(Protocol):
     def end_question(self) -> None: ...
 
 
-class Keyboard:
-    """What keys and lines mean, by what is going on. `stop()` stops what runs, `say(text)` tells the person a word."""
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Something that runs: it takes lines, and can be stopped."""
 
-    def __init__(self, *, stop: Callable[[], None], say: Callable[[str], None]) -> None:
-        self.later: deque[str] = deque()
-        """Lines to work off before the next one is read."""
+    on_line: Callable[[str], None]
+    stop: Callable[[], None]
+
+
+class Keyboard:
+    """What keys and lines mean, by what is going on. `say(text)` tells the person a word."""
+
+    def __init__(self, *, say: Callable[[str], None], give_back: Callable[[str], None]) -> None:
+        """`give_back(text)` puts what was typed, and came to nothing, back into the composer."""
+        self.typed_ahead: deque[str] = deque()
+        """Lines that wait for the end of what runs."""
         self.is_leaving = False
-        self._stop = stop
+        self.insists = False
+        """Leave, also if what runs does not end."""
+        self.left = asyncio.Event()
         self._say = say
+        self._give_back = give_back
+        self._ours: deque[str] = deque()
+        """Lines to work off before those of the person."""
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
-        """What was typed while nothing ran; None: leave."""
+        """What was typed while nothing ran; None: look again."""
         self._answer: asyncio.Future[str | None] | None = None
-        self._on_line: Callable[[str], None] | None = None
+        self._work: _Work | None = None
         self._is_stopped = False
-        self._interrupts = 0
         self._last_interrupt_s = -TWICE_WITHIN_S
         self.input: Input
 
@@ -53,24 +67,37 @@ class Keyboard:
     @property
     def is_busy(self) -> bool:
         """Whether something runs that Esc stops."""
-        return self._on_line is not None
+        return self._work is not None
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a question waits for its answer."""
+        return self._answer is not None
 
     @property
     def is_stopped(self) -> bool:
         """What runs has been told to stop: it takes nothing in any more."""
         return self._is_stopped
 
+    def next_of_ours(self, text: str) -> None:
+        """Work off `text` as if it had been typed, before the next line is read."""
+        self._ours.append(text)
+
     async def next_line(self) -> str | None:
         """The next line to work off; None: leave."""
-        if self.is_leaving:
-            return None
-        return self.later.popleft() if self.later else await self._lines.get()
+        while not self.is_leaving:
+            for waiting in (self._ours, self.typed_ahead):
+                if waiting:
+                    return waiting.popleft()
+            if (text := await self._lines.get()) is not None:
+                return text
+        return None
 
     async def question(self, prompt: str, initial: str = "") -> str | None:
         """The line that answers `prompt`, as it was typed; None for Esc, Ctrl-C or Ctrl-D."""
         while (rest_s := self.input.quiet_since_s + QUIET_S - time.monotonic()) > 0:  # noqa: ASYNC110 - not to type
             await asyncio.sleep(rest_s)  # is no event
-        if self.is_leaving:
+        if self.is_leaving or self._is_stopped:
             return None
         self._answer = asyncio.get_running_loop().create_future()
         self.input.begin_question(prompt, initial)
@@ -81,23 +108,22 @@ class Keyboard:
             self.input.end_question()
 
     @contextlib.contextmanager
-    def at_work(self, on_line: Callable[[str], None]) -> Iterator[None]:
-        """Inside the block what is typed goes to `on_line`, and Esc or Ctrl-C stop what runs."""
-        self._on_line = on_line
+    def at_work(self, on_line: Callable[[str], None], stop: Callable[[], None]) -> Iterator[None]:
+        """Inside the block what is typed goes to `on_line`, and Esc or Ctrl-C call `stop`. Blocks may be nested."""
+        outer, self._work = self._work, _Work(on_line, stop)
+        self._is_stopped = False
         try:
             yield
         finally:
-            self._on_line = None
+            self._work = outer
 
-    def begin(self) -> None:
-        """Something is about to run that was not told to stop yet."""
-        self._interrupts, self._is_stopped = 0, False
-
-    def leave(self) -> None:
-        """Leave as soon as what runs is done."""
+    def leave(self, *, insists: bool = False) -> None:
+        """Leave as soon as what runs is done, or soon in any case."""
         self.is_leaving = True
+        self.insists = self.insists or insists
         self._give_up()
         self._lines.put_nowait(None)
+        self.left.set()
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
@@ -106,10 +132,10 @@ class Keyboard:
         if self._answer is not None:
             if not self._answer.done():
                 self._answer.set_result(text)
-        elif self._on_line is None:
+        elif self._work is None:
             self._lines.put_nowait(text)
         elif text.strip():
-            self._on_line(text.strip())
+            self._work.on_line(text.strip())
 
     def escaped(self) -> None:
         """Esc: empties an answer, gives up a question, stops what runs."""
@@ -117,45 +143,45 @@ class Keyboard:
             self.input.clear()
         elif self._answer is not None:
             self._give_up()
-        elif self._on_line is not None:
+        else:
             self.stop()
 
     def interrupted(self) -> None:
         """Ctrl-C: gives up a question, stops what runs, empties the composer; pressed twice it leaves."""
         now_s = time.monotonic()
         again = now_s - self._last_interrupt_s < TWICE_WITHIN_S
+        self._last_interrupt_s = now_s
         if self._answer is not None:
             self._give_up()
-        elif self._on_line is not None:
-            self._interrupts += 1
+        elif again:
             self.stop()
-            if self._interrupts > 1:
-                self.leave()
+            self.leave(insists=True)
+        elif self._work is not None:
+            self.stop()
         elif self.input.text:
             self.input.clear()
-            return
-        elif again:
-            self.leave()
+            self.calm()
         else:
             self._say("Press Ctrl-C again to leave.")
-        self._last_interrupt_s = now_s
 
-    def left(self) -> None:
+    def ended(self) -> None:
         """Ctrl-D: gives up a question, else leaves, once what runs is done."""
         if self._answer is not None:
             self._give_up()
             return
-        if self._on_line is not None and not self.is_leaving:
+        if self._work is not None and not self.is_leaving:
             self._say("Leaving when this is done. Esc stops it.")
         self.leave()
 
     def stop(self) -> None:
-        """Stop what runs; what stood in the queue for afterwards is dropped."""
-        if not self._is_stopped and self.later:
-            self._say(f"(dropped) {', '.join(self.later)}")
-            self.later.clear()
+        """Stop what runs. What was typed to come after it stands in the composer again."""
+        if self._work is None:
+            return
+        if not self._is_stopped and self.typed_ahead:
+            self._give_back("\n".join(self.typed_ahead))
+            self.typed_ahead.clear()
         self._is_stopped = True
-        self._stop()
+        self._work.stop()
 
     def calm(self) -> None:
         """The person has typed something: the next Ctrl-C is a first one again."""

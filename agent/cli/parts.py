@@ -21,6 +21,9 @@ from agent.ui.terminal import TerminalRenderer
 class Surface(Protocol):
     """The terminal: `agent.ui.screen.Screen` or `agent.ui.plain_screen.PlainScreen`."""
 
+    echoes: bool
+    """Whether the terminal shows by itself what is typed."""
+
     def running(self, on_closed: Callable[[], None]) -> AbstractAsyncContextManager[None]: ...
 
     def claimed(self) -> AbstractContextManager[None]: ...

@@ -262,14 +262,15 @@ async def _talk(process: asyncio.subprocess.Process, data: bytes) -> bytes:
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
     """End the process and all it started, and read what is left of its output: until then it is not over for us."""
-    if process.returncode is not None:
-        return
+    has_ended = process.returncode is not None
     assert process.stdout is not None
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
+            os.killpg(process.pid, signal.SIGKILL)  # also where the shell itself is over: it may have left something
+        elif not has_ended:
             process.kill()
+    if has_ended:
+        return
     with contextlib.suppress(TimeoutError):  # a child of its own session may hold the output open for ever
         async with asyncio.timeout(_LAST_READ_S):
             while await process.stdout.read(_MAX_BYTES):

@@ -124,6 +124,7 @@ class Handlers:
         await Handlers.abandon_pending_approval(session)
         session.record.repair()
         session.turn = TurnState(session.config.max_iterations, session.surroundings.headless)
+        session.policy.begin_turn()
         if text.strip():  # without text: go on from where history is
             message = user_message(text)
             session.record.add(message)

@@ -13,8 +13,9 @@ These are the documented rules of the four modes (headless runs are in `yolo`). 
 | 7 | the tool's rule says free: it changes the files it names (an edit in the workspace) | asks | runs* | - | runs* |
 | 8 | the tool's rule says ask (or free, and any file may change)  | asks   | asks      | -      | runs*  |
 
-`*`: and says that it would have asked. A call only looks if its tool's rule does not say ask, it changes no file, and
-it costs nothing. So no `allow` rule opens plan mode, and of line 3 only the question is left whether to leave it.
+`*`: and says that it would have asked. A call only looks if its tool says so (`ToolSpec.only_looks`) and its rule does
+not ask, and if it costs nothing. So no `allow` rule opens plan mode, and of line 3 hardly more is left than the
+question whether to leave it.
 
 Where yolo asks and nobody is there to answer (headless), the caller takes it for a no: exit code 6.
 
@@ -117,8 +118,11 @@ class ApprovalPolicy:
     @mode.setter
     def mode(self, mode: Mode) -> None:
         self._mode = mode
-        if mode != "plan":
-            self.mode_before_plan = mode
+
+    def begin_turn(self) -> None:
+        """Work begins in this mode: an accepted plan may go back to it, but to none that was only passed through."""
+        if self._mode != "plan":
+            self.mode_before_plan = self._mode
 
     def remember(self, rule_text: str) -> None:
         """Allow this for the rest of the session. Raises ValueError if the rule cannot be read."""
@@ -158,7 +162,7 @@ class ApprovalPolicy:
 
     def _only_looks(self, spec: ToolSpec, arguments: Mapping[str, Any], need: ApprovalNeed) -> bool:
         is_free_of_charge = not need.billable and spec.estimate_cost(arguments) is None
-        return need.kind != "ask" and is_free_of_charge and self._changed(spec, arguments) == ()
+        return need.kind != "ask" and is_free_of_charge and spec.only_looks(arguments, self.context.workspace)
 
     def _changed(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> tuple[Path, ...] | None:
         """The files that the call changes; None: it may be any."""

@@ -141,7 +141,7 @@ class Session:
         self.turn_count = 0
         self.was_compacted = False
         self._call_ids: set[str] = set()
-        self._assumed_mode = self.policy.mode_before_plan
+        self._assumed_mode = self.policy.mode_before_plan if self.mode == "plan" else self.mode
         self.interruption.clear()
         self._learn_window()
 
@@ -204,7 +204,7 @@ class Session:
         self.turns, self.turn_count = list(restored.turns), restored.turn_count
         self.was_compacted = restored.messages != restored.transcript
         self._call_ids = {call.id for message in restored.messages for call in message.tool_calls}
-        self._assumed_mode = self.policy.mode_before_plan
+        self._assumed_mode = self.policy.mode_before_plan if self.mode == "plan" else self.mode
         if not self.cap_is_of_run:  # a session does not lose its cap because this run was started without one
             self.cap_usd = restored.cap_usd
         self.summaries_to_skip = 0

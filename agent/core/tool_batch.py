@@ -260,8 +260,11 @@ async def settle_approvals(session: Session, answered: Answered) -> list[CallRec
     for prepared in answered.calls:
         answer = answered.answers.get(prepared.call.id, {})
         if answer.get("approved"):
-            approved.append(_with_edits(session, prepared, answer))
+            edited = _with_edits(session, prepared, answer)
+            approved.append(edited)
             await session.send_event(_state(prepared, "approved"))
+            if edited is not prepared:
+                await session.send_event(_started(edited))
             await _remember_rule(session, answer.get("always_rule"))
         else:
             rejected.append((prepared, str(answer.get("feedback") or "")))

@@ -176,7 +176,7 @@ class Steered:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStarted:
-    """A tool call is about to run. Never sent for calls that wait for approval."""
+    """A tool call is about to run. Of calls that waited for approval only those say so that the person has changed."""
 
     event_type: ClassVar[str] = "tool_call"
     tool: str

@@ -122,6 +122,11 @@ def changes_nothing(_arguments: Mapping[str, Any], _workspace: Path) -> tuple[Pa
     return ()
 
 
+def always_looks(_arguments: Mapping[str, Any], _workspace: Path) -> bool:
+    """For tools that change nothing at all, here or elsewhere."""
+    return True
+
+
 def never_asks(_arguments: Mapping[str, Any], _context: ApprovalContext) -> ApprovalNeed:
     """The approval rule of tools that change nothing."""
     return FREE
@@ -134,8 +139,9 @@ class ToolSpec:
     `parameters` is a JSON schema of type object. `is_poll` tells whether a call only asks how something is going, which
     the doom-loop guard tolerates longer. `subject(arguments, workspace)` gives the text that permission rules match
     against, `subject_kind` how: a shell command by its parts, an absolute path by its segments, other text by words.
-    `changes` names the files to keep a copy of before the call, `estimate_cost` the most it can cost (None: nothing).
-    `editable` names the text argument that the person may change when asked for approval (a command, a script).
+    `only_looks` tells that a call changes nothing anywhere: only that runs in plan mode. `changes` names the files to
+    keep a copy of before the call, `estimate_cost` the most it can cost (None: nothing). `editable` names the
+    text argument that the person may change when asked for approval (a command, a script).
     """
 
     name: str
@@ -147,6 +153,7 @@ class ToolSpec:
     is_poll: Callable[[Mapping[str, Any]], bool] = field(default=lambda _arguments: False)
     subject: Callable[[Mapping[str, Any], Path], str] = field(default=lambda _arguments, _workspace: "")
     subject_kind: Literal["command", "path", "text"] = "text"
+    only_looks: Callable[[Mapping[str, Any], Path], bool] = field(default=lambda _arguments, _workspace: False)
     changes: Changes = changes_nothing
     estimate_cost: Callable[[Mapping[str, Any]], CostEstimate | None] = field(default=lambda _arguments: None)
     editable: str | None = None

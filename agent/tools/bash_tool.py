@@ -101,6 +101,7 @@ def bash_spec(approval: ApprovalRule, *, max_output_file_bytes: int = MAX_OUTPUT
         is_poll=lambda arguments: _WAITS.search(str(arguments.get("command"))) is not None,
         subject=lambda arguments, _workspace: str(arguments.get("command") or ""),
         subject_kind="command",
+        only_looks=_only_looks,
         changes=_changes,
         editable="command",
     )
@@ -108,7 +109,11 @@ def bash_spec(approval: ApprovalRule, *, max_output_file_bytes: int = MAX_OUTPUT
 
 def _changes(arguments: Mapping[str, Any], workspace: Path) -> tuple[Path, ...] | None:
     """Of a command that does not only look it is not known which files it will touch."""
-    return () if bash_verdict(arguments, ApprovalContext(workspace)).read_only else None
+    return () if _only_looks(arguments, workspace) else None
+
+
+def _only_looks(arguments: Mapping[str, Any], workspace: Path) -> bool:
+    return bash_verdict(arguments, ApprovalContext(workspace)).read_only
 
 
 @dataclass(frozen=True, slots=True)

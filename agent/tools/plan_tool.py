@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, cast
 
 from agent.protocol.events import PlanItem, PlanUpdate
-from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
+from agent.protocol.tools import ToolResult, ToolSession, ToolSpec, always_looks
 from agent.tools.arguments import ArgumentError
 
 Status = Literal["pending", "in_progress", "completed"]
@@ -43,7 +43,13 @@ PARAMETERS: dict[str, Any] = {
 
 def plan_spec() -> ToolSpec:
     """The `plan_tool` tool."""
-    return ToolSpec(name="plan_tool", description=DESCRIPTION, parameters=PARAMETERS, handler=_handle)
+    return ToolSpec(
+        name="plan_tool",
+        description=DESCRIPTION,
+        parameters=PARAMETERS,
+        handler=_handle,
+        only_looks=always_looks,
+    )
 
 
 async def _handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:

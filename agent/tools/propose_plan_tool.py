@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.protocol.modes import Mode
-from agent.protocol.tools import FREE, ApprovalContext, ApprovalNeed, ToolResult, ToolSession, ToolSpec
+from agent.protocol.tools import (
+    FREE,
+    ApprovalContext,
+    ApprovalNeed,
+    ToolResult,
+    ToolSession,
+    ToolSpec,
+    always_looks,
+)
 
 DESCRIPTION = """\
 Present your plan to the person, once you have looked at everything it depends on. For plan mode only: nothing may be \
@@ -47,6 +55,7 @@ def propose_plan_spec(mode_after_plan: Callable[[], Mode | None]) -> ToolSpec:
         handler=_handle,
         approval=approval,
         preview=_preview,
+        only_looks=always_looks,
         editable="plan",
     )
 

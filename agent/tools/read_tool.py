@@ -12,7 +12,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from agent.protocol.tools import FREE, ApprovalContext, ApprovalNeed, FileFingerprint, ToolResult, ToolSession, ToolSpec
+from agent.protocol.tools import (
+    FREE,
+    ApprovalContext,
+    ApprovalNeed,
+    FileFingerprint,
+    ToolResult,
+    ToolSession,
+    ToolSpec,
+    always_looks,
+)
 from agent.tools.arguments import ArgumentError, int_argument
 from agent.tools.files import (
     SNIFF_BYTES,
@@ -64,6 +73,7 @@ def read_spec() -> ToolSpec:
         parameters=PARAMETERS,
         handler=_handle,
         approval=secrets_rule,
+        only_looks=always_looks,
         subject=path_subject,
         subject_kind="path",
     )

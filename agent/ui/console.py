@@ -63,8 +63,16 @@ class TerminalConsole(Console):
     def __init__(self, *args: Any, environ: Mapping[str, str], columns: Callable[[], int] | None, **named: Any) -> None:
         self.environ = environ
         self.is_light = False
+        self._is_themed = False
         self._columns = columns
         super().__init__(*args, _environ=environ, **named)
+
+    def use(self, theme: Theme) -> None:
+        """Look styles up in `theme` from now on."""
+        if self._is_themed:
+            self.pop_theme()
+        self.push_theme(theme)
+        self._is_themed = True
 
     @property
     def size(self) -> ConsoleDimensions:
@@ -121,7 +129,7 @@ def set_theme(console: TerminalConsole, name: ThemeName) -> None:
     """Choose the colours for what is printed from now on; `auto` goes by COLORFGBG, and is dark where that is unset."""
     ground = console.environ.get("COLORFGBG", "").rpartition(";")[2]
     console.is_light = name == "light" or (name == "auto" and ground in _LIGHT_GROUNDS)
-    console.push_theme(_LIGHT if console.is_light else _DARK)
+    console.use(_LIGHT if console.is_light else _DARK)
 
 
 def code_theme(console: Console) -> str | SyntaxTheme:

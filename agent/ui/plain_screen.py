@@ -67,9 +67,13 @@ class PlainScreen:
     def __init__(self, composer: PlainComposer, source: int | None = None) -> None:
         """`source` is the descriptor that lines are read from, if not that of stdin."""
         self._composer = composer
+        self._source = source if source is not None else sys.stdin.fileno() if sys.stdin else -1
+        self.echoes = self._source >= 0 and os.isatty(self._source)
+        """Whether the terminal shows what is typed by itself."""
         self._unread = b""
         self._is_released = False
-        self._source = source if source is not None else sys.stdin.fileno() if sys.stdin else -1
+        self._on_closed: Callable[[], None] = lambda: None
+        self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
@@ -78,12 +82,12 @@ class PlainScreen:
 
     @contextlib.asynccontextmanager
     async def running(self, on_closed: Callable[[], None]) -> AsyncIterator[None]:
-        """Inside the block lines are read."""
+        """Inside the block lines are read. `on_closed()` is called when no more can come."""
+        self._on_closed = on_closed
         loop = asyncio.get_running_loop()
-        interrupt = self._composer.actions.interrupt
         with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(signal.SIGINT, lambda: None if self._is_released else interrupt())
-        self._listen(loop, on_closed)
+            loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        self._listen(loop)
         try:
             yield
         finally:
@@ -91,27 +95,37 @@ class PlainScreen:
             with contextlib.suppress(NotImplementedError):
                 loop.remove_signal_handler(signal.SIGINT)
 
-    def _listen(self, loop: asyncio.AbstractEventLoop, on_closed: Callable[[], None]) -> None:
+    def _interrupt(self) -> None:
+        if not self._is_released:
+            self._composer.actions.interrupt()
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._thread is not None:
+            return
         try:
             loop.add_reader(self._source, lambda: self._take(_read(self._source)))
         except (OSError, ValueError, NotImplementedError):  # a file, or Windows: a thread may wait for it
-            threading.Thread(target=self._read_on, args=(loop,), name="stdin", daemon=True).start()
+            self._thread = threading.Thread(target=self._read_on, args=(loop,), name="stdin", daemon=True)
+            self._thread.start()
 
     def _deafen(self, loop: asyncio.AbstractEventLoop) -> None:
         with contextlib.suppress(OSError, ValueError, NotImplementedError):
             loop.remove_reader(self._source)
 
     def _read_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        data = b"?"
+        data: bytes | None = b"?"
         while data:
             data = _read(self._source)
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._take, data)
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes | None) -> None:
         if not data:
-            self._deafen(asyncio.get_running_loop())
-            self._composer.actions.leave()
+            if data is not None and self.echoes:  # Ctrl-D; a terminal goes on after it
+                self._composer.actions.leave()
+            else:
+                self._deafen(asyncio.get_running_loop())
+                self._on_closed()
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
@@ -127,7 +141,7 @@ class PlainScreen:
             yield
         finally:
             self._is_released = False
-            self._listen(loop, self._composer.actions.leave)
+            self._listen(loop)
 
     def prompt(self) -> None:
         """A line is waited for."""
@@ -143,8 +157,9 @@ class PlainScreen:
         """The terminal does that by itself."""
 
 
-def _read(source: int) -> bytes:
+def _read(source: int) -> bytes | None:
+    """What has come; nothing at an end of file, None where there will never be anything again."""
     try:
         return os.read(source, 65536)
     except OSError:  # a terminal that has gone
-        return b""
+        return None

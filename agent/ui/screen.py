@@ -15,13 +15,12 @@ import asyncio
 import contextlib
 import io
 import logging
-import os
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Protocol, TextIO, cast
 
-from prompt_toolkit.application import Application
 from prompt_toolkit.application.current import set_app
 from prompt_toolkit.application.run_in_terminal import in_terminal
 from prompt_toolkit.cursor_shapes import ModalCursorShapeConfig
@@ -32,16 +31,20 @@ from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPress, merge_key_bindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import HSplit, Layout, Window
-from prompt_toolkit.layout.controls import FormattedTextControl, GetLinePrefixCallable, UIContent, UIControl
 from prompt_toolkit.output import ColorDepth, Output, create_output
-from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 from rich.console import Console
 from rich.segment import Segment
 
 from agent.ui.composer.composer import Composer
 from agent.ui.composer.terminal_input import read_pastes_quickly
+from agent.ui.inline import DEPTHS, FrameOutput, InlineApplication, LiveControl, reflows
 from agent.ui.segments import fragments
+
+try:
+    import termios
+except ImportError:  # Windows
+    termios = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +56,8 @@ ESCAPE_WAIT_S = 0.05
 """How long after the byte of Esc the rest of a key's sequence (arrows) may come."""
 CHORD_WAIT_S = 0.25
 """How long after Esc another key makes a chord with it (Esc Enter, what Alt-Enter sends)."""
-
-_BEGIN_FRAME, _END_FRAME = "\x1b[?2026h", "\x1b[?2026l"
-"""Terminals that know them (others ignore them) show a frame only when it is complete."""
-_REFLOWING = (
-    "TMUX VTE_VERSION KITTY_WINDOW_ID ALACRITTY_WINDOW_ID WEZTERM_PANE KONSOLE_VERSION WT_SESSION GHOSTTY_RESOURCES_DIR"
-).split()
-"""Environment variables of terminals that wrap lines anew when the window becomes narrower."""
-_REFLOWING_PROGRAMS = frozenset({"iTerm.app", "Apple_Terminal", "vscode", "WezTerm", "ghostty"})
+KEPT_ROWS = 12
+"""Rows that the live lines leave to the composer, its menu and the status line; half of a low window."""
 
 
 class View(Protocol):
@@ -74,7 +71,10 @@ class View(Protocol):
 
 
 class Screen:
-    """Use `running` around the session; print on a rich Console on `file`. All methods belong to the event loop."""
+    """Use `running` around the session; print on a rich Console on `file`, which any thread may write to.
+
+    Everything else belongs to the event loop.
+    """
 
     def __init__(
         self,
@@ -88,25 +88,29 @@ class Screen:
         source: Input | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`styles()` are the status line's style classes in force; `source` is the keyboard if not that of stdin."""
+        """`styles()` are the style classes in force; `source` is the keyboard if not that of stdin."""
         self.file = cast(TextIO, _Above(self._write, stdout))
         self.console: Console | None = None
         """Whose colours the live lines have; set it before `running`."""
+        self.echoes = False
+        """The terminal does not show what is typed: the composer does, until it is sent."""
         self._composer = composer
         self._view = view
         self._clock = clock
         self._styles = styles
-        self._output = _make_output(stdout)
-        source = source or create_input()
-        read_pastes_quickly(source)
-        self._reflows = _reflows(environ)
+        self._output = _make_output(stdout, environ)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._pending: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
         self._next_frame_s = 0.0
-        self.failure: OSError | None = None
-        """Why the terminal cannot be written to any more."""
-        self._app = _Application(
-            self,
+        source = source or create_input()
+        read_pastes_quickly(source)
+        self._live = LiveControl(self._live_rows)
+        self._status = LiveControl(lambda: [self._view.status_line(self.columns)])
+        self._app = InlineApplication(
+            self._draw_frame,
+            is_reflowed=reflows(environ),
             layout=Layout(self._regions(), focused_element=composer.buffer),
             key_bindings=merge_key_bindings([composer.key_bindings, self._signals()]),
             editing_mode=EditingMode.VI if vi_mode else EditingMode.EMACS,
@@ -121,22 +125,17 @@ class Screen:
         self._app.timeoutlen = CHORD_WAIT_S
 
     def _regions(self) -> HSplit:
-        self._live = _LiveControl(self._live_rows)
-        status = FormattedTextControl(lambda: self._view.status_line(self.columns), focusable=False)
-        return HSplit(
-            [
-                Window(self._live, dont_extend_height=True, wrap_lines=False),
-                self._composer.container,
-                Window(status, height=1, dont_extend_height=True, wrap_lines=False),
-            ]
-        )
+        live = Window(self._live, dont_extend_height=True, wrap_lines=False)
+        status = Window(self._status, height=1, dont_extend_height=True, wrap_lines=False)
+        return HSplit([live, self._composer.container, status])
 
     def _live_rows(self) -> list[StyleAndTextTuples]:
         """A blank row, then what is live."""
         size = self._output.get_size()
-        lines = self._view.live_lines(size.columns, max(1, size.rows - min(_KEPT_ROWS, size.rows // 2)))
+        lines = self._view.live_lines(size.columns, max(1, size.rows - min(KEPT_ROWS, size.rows // 2)))
         has_colour = self.console is not None and self.console.color_system is not None
-        return [[], *(fragments(line, has_colour) for line in lines)]
+        gap: list[StyleAndTextTuples] = [] if lines and not lines[0] else [[]]
+        return [*gap, *(fragments(line, has_colour) for line in lines)]
 
     def _signals(self) -> KeyBindings:
         """SIGINT does what Ctrl-C does, unless another program has the terminal: then it is meant for that."""
@@ -151,13 +150,37 @@ class Screen:
 
     # --- the session --------------------------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Inside the block, which goes around `running`, nothing typed is echoed: the composer will show it.
+
+        Ctrl-C is still a signal until `running`.
+        """
+        try:
+            descriptor = self._app.input.fileno()
+            before = termios.tcgetattr(descriptor)
+        except (AttributeError, OSError, NotImplementedError, termios.error):  # Windows, or no terminal
+            yield
+            return
+        quiet = [*before]
+        quiet[0] &= ~termios.ICRNL
+        quiet[3] &= ~(termios.ECHO | termios.ICANON)
+        termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(termios.error):  # the terminal has gone
+                termios.tcsetattr(descriptor, termios.TCSANOW, before)
+
     @contextlib.asynccontextmanager
     async def running(self, on_closed: Callable[[], None]) -> AsyncIterator[None]:
         """Inside the block the terminal is ours; afterwards it is as it was, with all that was printed.
 
         `on_closed()` is called when the terminal has gone.
         """
-        self._app.color_depth_of(self.console)
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        if self.console is not None and self.console.color_system:
+            self._app.depth = DEPTHS.get(self.console.color_system, ColorDepth.DEPTH_1_BIT)
         await self._composer.prepare()
         run = self._app.run_async(pre_run=self._begin, set_exception_handler=False)
         task = asyncio.create_task(run, name="screen")
@@ -172,14 +195,10 @@ class Screen:
             await asyncio.wait({task})
             if self._timer is not None:
                 self._timer.cancel()
+            self._loop = None
+            self._write("")
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.warning("the screen ended: %r", error)
-
-    @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Inside the block, which goes around `running`, nothing typed is echoed: the composer will show it."""
-        with self._app.input.raw_mode():
-            yield
 
     def _begin(self) -> None:
         self._composer.begin()
@@ -218,17 +237,20 @@ class Screen:
 
     def refresh(self) -> None:
         """The live lines or the status line have changed: draw them, soon."""
-        if self._timer is None and self._app.is_running:
+        if self._loop is not None and self._timer is None and self._app.is_running:
             wait_s = max(0.0, self._next_frame_s - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(wait_s, self._draw)
+            self._timer = self._loop.call_later(wait_s, self._draw)
 
     def _write(self, text: str) -> None:
-        if self._app.is_running:
-            self._pending.append(text)
+        self._pending.append(text)
+        if self._loop is None:  # not yet, or no longer, drawn in frames
+            self._output.write_raw("".join(self._pending))
+            self._output.flush()
+            self._pending.clear()
+        elif threading.get_ident() == self._thread:
             self.refresh()
         else:
-            self._output.write_raw(text)
-            self._output.flush()
+            self._loop.call_soon_threadsafe(self.refresh)
 
     def _draw(self) -> None:
         if self._timer is not None:
@@ -237,20 +259,21 @@ class Screen:
         if self._app.can_draw:
             self._app.redraw()
 
-    def draw_frame(self, draw_live: Callable[[], None]) -> None:
+    def _draw_frame(self, draw_live: Callable[[], None]) -> None:
         """Draw what was printed since the last frame, above what is live now."""
         started_s = self._clock()
         try:
-            with self._output.frame() if isinstance(self._output, _FrameOutput) else contextlib.nullcontext():
+            with self._output.frame() if isinstance(self._output, FrameOutput) else contextlib.nullcontext():
                 printed = self._take_whole_lines()
                 self._live.renew()
+                self._status.renew()
                 if printed or self._app.has_shrunk():
                     self._app.renderer.erase()
                 if printed:
                     self._output.write_raw(printed)
                 draw_live()
-        except OSError as error:  # the terminal has gone
-            self.failure = error
+        except OSError:  # the terminal has gone
+            logger.warning("the terminal cannot be written to", exc_info=True)
             if not self._app.is_done:
                 self._app.exit(exception=EOFError())
         took_s = self._clock() - started_s
@@ -260,127 +283,8 @@ class Screen:
         """What was printed, up to its last line end: the live lines begin on a line of their own."""
         text = "".join(self._pending)
         end = text.rfind("\n") + 1
-        self._pending = [text[end:]] if text[end:] else []
+        self._pending[:] = [text[end:]] if text[end:] else []
         return text[:end]
-
-    def narrowed(self, columns: int) -> int:
-        """How many rows more our lines take since the window has become narrower and the terminal has wrapped them."""
-        return self._app.wrapped_rows(columns) if self._reflows else 0
-
-
-_KEPT_ROWS = 12
-"""Rows that the live lines leave to the composer, its menu and the status line."""
-
-
-class _LiveControl(UIControl):
-    """The live lines, asked for once a frame."""
-
-    def __init__(self, rows: Callable[[], list[StyleAndTextTuples]]) -> None:
-        self._ask = rows
-        self._rows: list[StyleAndTextTuples] = []
-
-    def renew(self) -> None:
-        """A new frame begins."""
-        self._rows = self._ask()
-
-    def preferred_height(
-        self, width: int, max_available_height: int, wrap_lines: bool, get_line_prefix: GetLinePrefixCallable | None
-    ) -> int:
-        """As many as there are."""
-        return len(self._rows)
-
-    def create_content(self, width: int, height: int) -> UIContent:
-        """The rows as they are."""
-        rows = self._rows
-        return UIContent(get_line=lambda index: rows[index], line_count=len(rows), show_cursor=False)
-
-
-class _Application(Application[None]):
-    """The application with the few hooks that an inline, frame-wise drawn one needs."""
-
-    def __init__(self, screen: Screen, **options: Any) -> None:
-        self._screen = screen
-        self._depth: ColorDepth | None = None
-        super().__init__(color_depth=lambda: self._depth, **options)
-
-    def color_depth_of(self, console: Console | None) -> None:
-        """Use as many colours as `console` does."""
-        self._depth = _DEPTHS.get(console.color_system or "" if console else "", ColorDepth.DEPTH_1_BIT)
-
-    @property
-    def can_draw(self) -> bool:
-        """Whether the terminal is ours now."""
-        return self.is_running and not self._running_in_terminal and not self.is_done
-
-    def redraw(self) -> None:
-        """Draw a frame at once."""
-        self._redraw()
-
-    def _redraw(self, render_as_done: bool = False) -> None:
-        """Also called after each key: nothing that was printed before may come after it."""
-        if render_as_done or not self.can_draw:
-            super()._redraw(render_as_done)
-        else:
-            self._screen.draw_frame(super()._redraw)
-
-    def has_shrunk(self) -> bool:
-        """Whether what is live now takes fewer rows than are drawn."""
-        drawn = self.renderer.last_rendered_screen
-        size = self.output.get_size()
-        return drawn is not None and drawn.height > self._wanted_rows(size.columns, size.rows)
-
-    def _wanted_rows(self, columns: int, rows: int) -> int:
-        return min(rows, self.layout.container.preferred_height(columns, rows).preferred)
-
-    def wrapped_rows(self, columns: int) -> int:
-        """How many more rows the lines above the cursor take in a window of so many columns."""
-        drawn, cursor = self.renderer.last_rendered_screen, self.renderer._cursor_pos
-        if drawn is None or columns < 1:
-            return 0
-        buffer = drawn.data_buffer
-        ends = (max((x for x, cell in buffer[row].items() if cell.char != " "), default=0) for row in range(cursor.y))
-        return sum(end // columns for end in ends) + cursor.x // columns
-
-    def _on_resize(self) -> None:
-        """The window has another size: find the beginning of what is live, wherever the terminal has put it."""
-        if not self.can_draw:
-            return
-        extra = self._screen.narrowed(self.output.get_size().columns)
-        if extra:
-            self.output.cursor_up(extra)
-        super()._on_resize()
-
-
-_DEPTHS = {
-    "standard": ColorDepth.DEPTH_4_BIT,
-    "256": ColorDepth.DEPTH_8_BIT,
-    "truecolor": ColorDepth.DEPTH_24_BIT,
-    "windows": ColorDepth.DEPTH_4_BIT,
-}
-
-
-class _FrameOutput(Vt100_Output):
-    """A terminal to which a frame is sent in one piece."""
-
-    _is_held = False
-
-    def flush(self) -> None:
-        """Send what is written, unless a frame is being drawn."""
-        if not self._is_held:
-            super().flush()
-
-    @contextlib.contextmanager
-    def frame(self) -> Iterator[None]:
-        """What is written inside the block is sent at its end."""
-        self.flush()
-        self._is_held = True
-        try:
-            yield
-        finally:
-            self._is_held = False
-            if self._buffer:
-                self._buffer = [_BEGIN_FRAME, *self._buffer, _END_FRAME]
-            self.flush()
 
 
 class _Above(io.TextIOBase):
@@ -418,14 +322,10 @@ def _unechoed(press: KeyPress) -> KeyPress:
     return KeyPress(Keys.ControlM, press.data) if press.key == Keys.ControlJ else press
 
 
-def _make_output(stdout: TextIO) -> Output:
+def _make_output(stdout: TextIO, environ: Mapping[str, str]) -> Output:
     if sys.platform == "win32":
         return create_output(stdout)
-    output = _FrameOutput.from_pty(stdout, term=os.environ.get("TERM"))
-    assert isinstance(output, _FrameOutput)
+    output = FrameOutput.from_pty(stdout, term=environ.get("TERM"))
+    assert isinstance(output, FrameOutput)
     output.enable_cpr = False  # nobody needs to know where on the screen we are
     return output
-
-
-def _reflows(environ: Mapping[str, str]) -> bool:
-    return any(environ.get(name) for name in _REFLOWING) or environ.get("TERM_PROGRAM") in _REFLOWING_PROGRAMS

@@ -86,7 +86,7 @@ class Scrollback:
     def hanging(self, kind: str, sign: Part, *parts: Part) -> None:
         """A sign and text beside it that wraps without running under the sign."""
         self._gap(kind)
-        mark = Text(f"{sign[0]} ", sign[1])
+        mark = Text.assemble((f"{sign[0]} ", sign[1]))  # its style is not that of the row
         print_text(self.console, Text.assemble(*parts), indent=cell_len(mark.plain), sign=mark)
 
     def indented(self, kind: str, lines: list[str], style: str) -> None:

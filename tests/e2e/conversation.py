@@ -1,9 +1,9 @@
 """What a person does at the terminal, and what must be true of everything they have seen.
 
-    terminal = with_server(talk, openai_server)
-    take_turn(terminal, openai_server, "go", reply.text("Done."))
-    assert_once_in_order(terminal, ["Done."])
-    assert_calm(terminal)
+terminal = with_server(talk, openai_server)
+take_turn(terminal, openai_server, "go", reply.text("Done."))
+assert_once_in_order(terminal, ["Done."])
+assert_calm(terminal)
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ Talk = Callable[..., Terminal]
 
 STATUS_LINE = re.compile(r"^(ask|auto-edit|plan|yolo) · ")
 """How the status line begins."""
+_AT_WORK = re.compile(r"(?m)^Working… .*Esc stops$")
+_HINT = re.compile(r"^\[y\]es / \[n\]o")
 _ASKED = re.compile(r"(?m)^\[y\]es / \[n\]o[^\n]*why not\n> $")
 _SEQUENCE = re.compile(rb"\x1b(?:\[([0-?]*)([ -/]*[@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[@-Z\\-~])")
 
@@ -30,8 +32,12 @@ def ask(terminal: Terminal, text: str) -> None:
 
 
 def rest(terminal: Terminal, timeout_s: float = 20.0) -> None:
-    """Wait until the program waits for a line: an empty composer with the status line below it, and nothing live."""
-    terminal.wait_until(lambda: _is_at_rest(terminal), timeout_s)
+    """Wait until the program waits for a line: an empty composer with the status line below it, and nothing live.
+
+    It may not have begun yet with what was just sent: wait for something of that first.
+    """
+    terminal.wait_until(lambda: _is_at_rest(terminal) or terminal.has_ended, timeout_s)
+    assert not terminal.has_ended, "the program ended:\n" + "\n".join(terminal.scrollback())
 
 
 def asked(terminal: Terminal) -> str:
@@ -52,10 +58,10 @@ def with_server(
 
 
 def take_turn(terminal: Terminal, server: FakeOpenAI, text: str, *replies: reply.Reply) -> None:
-    """Send `text`; the model answers with `replies`, and the program is at rest again afterwards."""
+    """Send `text`; the model answers with `replies`, the last one in words not seen before, and all is at rest."""
     server.script(*replies)
     ask(terminal, text)
-    terminal.wait_until(lambda: server.remaining == 0)
+    terminal.wait_for(re.escape(replies[-1].text[-1].strip()))
     rest(terminal)
 
 
@@ -71,7 +77,7 @@ def until(name: str) -> str:
 
 def said(request: dict[str, Any], role: str = "user") -> list[str]:
     """What was said by `role` in a model call."""
-    return [str(message["content"]) for message in request["messages"] if message["role"] == role]
+    return [str(message.get("content")) for message in request["messages"] if message["role"] == role]
 
 
 # --- invariants ------------------------------------------------------------------------------------------------------
@@ -115,5 +121,7 @@ def colours(data: bytes) -> set[bytes]:
 
 
 def _is_at_rest(terminal: Terminal) -> bool:
-    lines = terminal.screen_text().rstrip("\n").split("\n")
-    return len(lines) > 1 and lines[-2] == "> " and STATUS_LINE.match(lines[-1]) is not None
+    text = terminal.screen_text().rstrip("\n")
+    lines = text.split("\n")
+    is_composer_empty = len(lines) > 2 and lines[-2] == "> " and STATUS_LINE.match(lines[-1]) is not None
+    return is_composer_empty and _AT_WORK.search(text) is None and _HINT.match(lines[-3]) is None

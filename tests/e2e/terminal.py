@@ -171,6 +171,12 @@ class Terminal:
         if not wait_until(condition, timeout_s):
             raise AssertionError(f"waited {timeout_s} s for a condition\n" + "\n".join(self.scrollback()))
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the program, and whoever else held its terminal, has closed it."""
+        with self._changed:
+            return self._ended
+
     def exit_code(self, timeout_s: float = 20.0) -> int:
         """Wait for the end of the program; negative for death by a signal. Raises AssertionError on timeout."""
         self._waiter.join(timeout_s)

@@ -13,6 +13,7 @@ import pytest
 
 from agent.cli.args import completion_parser, config_parser, doctor_parser, run_parser
 from agent.cli.commands.registry import find
+from agent.cli.rewind_command import _parser as rewind_parser
 from agent.cli.sessions_command import _parser as sessions_parser
 from agent.config_keys import Config
 from agent.protocol.modes import MODES
@@ -61,7 +62,7 @@ def test_a_picture_is_small_and_needs_nothing_from_elsewhere(name: str) -> None:
 
 def test_every_flag_exists() -> None:
     named = {flag for code in CODE for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code)}
-    parsers = (run_parser(), config_parser(), doctor_parser(), completion_parser(), sessions_parser())
+    parsers = (run_parser(), config_parser(), doctor_parser(), completion_parser(), sessions_parser(), rewind_parser())
     assert "--plain" in named
     assert named <= set().union(*(options(parser) for parser in parsers))
 

@@ -13,9 +13,10 @@ from agent.cli.commands import (
     turns,
     workspace,
 )
-from agent.cli.commands.registry import command_hints, find, is_command
+from agent.cli.commands.registry import carry_out, command_hints, find, is_command
 
 __all__ = [
+    "carry_out",
     "coming",
     "command_hints",
     "conversation",

@@ -108,6 +108,19 @@ def find(text: str) -> tuple[Command, str]:
     raise ValueError(f"There is no command /{clip(name, _NAME_COLUMNS)}.{hint} /help lists them all.")
 
 
+async def carry_out(app: App, text: str) -> None:
+    """Carry out the command in `text`, or say what is wrong with it."""
+    try:
+        command, argument = find(text)
+    except ValueError as error:
+        app.complain(str(error))
+        return
+    if argument and not command.usage:
+        app.complain(f"/{command.name} takes no argument.")
+        return
+    await command.run(app, argument)
+
+
 def _named(name: str) -> Command | None:
     aliased = (one for one in REGISTRY.values() if name in one.aliases)
     return REGISTRY.get(name) or next(aliased, None)

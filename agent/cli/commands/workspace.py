@@ -99,13 +99,13 @@ def context_text(report: ContextReport) -> str:
 
 
 def _bar(sizes: Iterable[int]) -> str:
-    """Twenty cells in the proportion of `sizes`, one mark for each."""
+    """Twenty cells in the proportion of `sizes`, one mark for each; what there is has one cell at least."""
     parts = list(sizes)
     total, seen, bar = max(1, sum(parts)), 0, ""
     for mark, size in zip(_MARKS, parts, strict=True):
         seen += size
-        bar += mark * (int(BAR_CELLS * seen / total + 0.5) - len(bar))
-    return bar
+        bar += mark * max(int(BAR_CELLS * seen / total + 0.5) - len(bar), size > 0)
+    return bar[:BAR_CELLS]
 
 
 def _percent(part: int, whole: int) -> str:

@@ -13,7 +13,7 @@ from agent.core.tools import create_builtin_tools
 from agent.protocol.events import ApprovalRequired, ErrorRaised, SettingsChanged, ToolOutput, TurnComplete
 from agent.protocol.modes import MODES, Mode
 from agent.protocol.operations import OpType
-from agent.protocol.tools import ApprovalNeed, CostEstimate, ToolResult, ToolSpec
+from agent.protocol.tools import ApprovalNeed, CostEstimate, ToolResult, ToolSpec, always_looks
 from tests.unit.core.loop import Loop, call, calls, running
 
 SECOND = {"text": "Done."}
@@ -33,7 +33,8 @@ TOOLS = [
     tool("costly", approval=lambda _a, _c: ApprovalNeed("free", billable=True)),
     tool("priced", estimate_cost=lambda _a: CostEstimate(0.01)),
     tool("vague", changes=lambda _a, _w: None),
-    tool("question", approval=lambda _a, _c: ApprovalNeed("human", "is for a person")),
+    tool("question", approval=lambda _a, _c: ApprovalNeed("human", "is for a person"), only_looks=always_looks),
+    tool("silent"),
     tool("remote", approval=lambda _a, _c: ApprovalNeed("ask", "changes something far away")),
 ]
 
@@ -79,6 +80,7 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, str, str, str]
     ("deny rule", bash("ls"), DENY, ("denied", "denied", "denied", "denied")),
     ("catastrophe", bash("rm -rf ~"), ALLOW, ("asks", "asks", "denied", "asks")),
     ("for a person", call("question"), {}, ("asks", "asks", "asks", "asks")),
+    ("free, and says nothing", call("silent"), {}, ("runs", "runs", "denied", "runs")),
     ("ask rule, looking", bash("ls"), ASK, ("asks", "asks", "asks", "asks")),
     ("ask rule, changing", bash("touch x"), ASK, ("asks", "asks", "denied", "asks")),
     ("allow rule, command", bash("touch x"), ALLOW, ("runs", "runs", "denied", "runs")),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import struct
 import termios
 from collections.abc import AsyncIterator, Iterator
@@ -180,19 +181,48 @@ async def test_after_a_resize_nothing_is_doubled(tmp_path: Path, columns: int, r
         say(desk, "one\n")
         await desk.shows("one", "", "working", ">", "status")
         desk.resize(columns, rows)
-        os.kill(os.getpid(), 28)  # SIGWINCH: the pty is not our controlling terminal
+        os.kill(os.getpid(), signal.SIGWINCH)  # the pty is not our controlling terminal
         say(desk, "two\n")
         await desk.shows("one", "two", "", "working", ">", "status")
 
 
-async def test_where_the_terminal_wraps_lines_anew_their_rows_are_counted(tmp_path: Path) -> None:
-    async with running(tmp_path, environ={"TMUX": "/tmp/x"}) as desk:
+@pytest.mark.parametrize(("environ", "rows"), [({"TMUX": "/tmp/x"}, 2), ({}, 0)])
+async def test_where_the_terminal_wraps_lines_anew_their_rows_are_counted(
+    tmp_path: Path, environ: dict[str, str], rows: int
+) -> None:
+    async with running(tmp_path, environ=environ) as desk:
         desk.live = ["x" * 40, "short"]
         desk.screen.refresh()
         await desk.shows("", "x" * 40, "short", ">", "status")
-        assert desk.screen.narrowed(15) == 2
+        desk.writes.clear()
+        desk.resize(15, 24)
+        os.kill(os.getpid(), signal.SIGWINCH)
+        async with asyncio.timeout(10):
+            while not desk.writes:
+                await asyncio.sleep(0.005)
+                desk.read()
+        up = b"".join(desk.writes)
+        assert (b"\x1b[2A" in up) == bool(rows)  # xterm and others cut lines off
+
+
+async def test_any_thread_may_print(tmp_path: Path) -> None:
     async with running(tmp_path) as desk:
-        desk.live = ["x" * 40]
-        desk.screen.refresh()
-        await desk.shows("", "x" * 40, ">", "status")
-        assert desk.screen.narrowed(15) == 0  # xterm and others cut them off
+        await asyncio.to_thread(print, "from a thread")  # stdout is the scrollback's as long as the screen runs
+        await desk.shows("from a thread", "", ">", "status")
+
+
+async def test_what_has_no_line_end_is_not_lost_at_the_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as desk:
+        say(desk, "no line end")
+    assert desk.lines() == ["no line end"]
+
+
+async def test_rows_that_cannot_be_made_leave_the_rest_alive(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(tmp_path) as desk:
+        desk.live = [None]  # type: ignore[list-item]
+        say(desk, "one\n")
+        await desk.shows("one", ">", "status")
+        desk.live = ["well again"]
+        say(desk, "two\n")
+        await desk.shows("one", "two", "", "well again", ">", "status")
+    assert "no live rows" in caplog.text
