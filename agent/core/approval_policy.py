@@ -48,13 +48,14 @@ PLAN_MODE = (
     "calls that only look; when you know enough, present the plan with `propose_plan`."
 )
 """Why a call is denied in plan mode, for the model to act on."""
+PLAN_MODE_FOR_PERSON = "Not run: plan mode is on, and this does more than look."
 
 _WILDCARDS = frozenset("*?[]()")
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalDecision:
-    """What happens to one tool call.
+    """What happens to one tool call. `told_person` is said of a denied one where `reason` is meant for the model.
 
     `reason` is for the person (asked, denied) and, when denied, for the model. `auto_approved`: it would have asked,
     and the mode said yes. `needs_human`: no mode says yes by itself. `auto_approval_blocked`: the mode would approve,
@@ -73,6 +74,7 @@ class ApprovalDecision:
     estimated_cost_usd: float | None = None
     remaining_cap_usd: float | None = None
     hints: tuple[str, ...] = ()
+    told_person: str | None = None
 
     @property
     def requires_approval(self) -> bool:
@@ -150,7 +152,7 @@ class ApprovalPolicy:
             return ApprovalDecision("deny", f"the rule {rule} forbids it")
         need = spec.approval(arguments, self.context)
         if self.mode == "plan" and not self._only_looks(spec, arguments, need):
-            return ApprovalDecision("deny", PLAN_MODE, billable=need.billable)
+            return ApprovalDecision("deny", PLAN_MODE, billable=need.billable, told_person=PLAN_MODE_FOR_PERSON)
         if need.kind == "human":
             return self._asked(need)
         if rule := next((rule for rule in self.ask if rule.is_for(spec.name) and subject.is_hit_by(rule)), None):

@@ -51,7 +51,8 @@ def prepare(session: Session, call: ToolCall) -> PreparedCall:
         decision = within_budget(session, decision, estimate)
     prepared = PreparedCall(call, arguments, decision, estimate=estimate)
     if decision.action == "deny":
-        return replace(prepared, problem=ToolResult(f"Not run: {decision.reason}", ok=False))
+        denied = ToolResult(f"Not run: {decision.reason}", ok=False, display=decision.told_person)
+        return replace(prepared, problem=denied)
     return prepared
 
 
