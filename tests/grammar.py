@@ -10,7 +10,8 @@ Both raise AssertionError that names the broken rule and shows the place. The ru
     `approval_required` until another `processing` goes on with it; no turn event stands outside a turn;
  3. every `tool_call` has a fresh id and exactly one later `tool_output` in its turn, or, in an interrupted turn, at
     least the state `cancelled`; what waited for approval is settled before the turn goes on;
- 4. the outputs of a batch come in the order of its calls (calls the person rejected: in order among themselves);
+ 4. the outputs of a batch come in any order, each as soon as its call is over, but all before the model is asked again
+    (history has them in call order: see `check_history`);
  5. a streamed response that had chunks is closed by one `assistant_stream_end` before anything else happens;
  6. `approval_required` counts its tools, and none of them has run;
  7. a command of the person's own stands outside turns: `tool_call`, its one `tool_output`, then `command_run` or
@@ -40,7 +41,9 @@ IN_TURN_ONLY = frozenset(
 
 OTHER_OPERATIONS = frozenset({"undo_complete", "new_complete", "resume_complete"})
 
-OF_A_RESPONSE = frozenset({"assistant_chunk", "assistant_message", "assistant_stream_end"})
+TEXT_OF_A_RESPONSE = frozenset({"assistant_chunk", "assistant_message"})
+
+OF_A_RESPONSE = TEXT_OF_A_RESPONSE | {"assistant_stream_end"}
 
 ENDS_A_RESPONSE = frozenset({"processing", "assistant_message", "tool_call", "approval_required"}) | TURN_ENDS
 
@@ -62,10 +65,9 @@ class _Call:
 
 @dataclass(slots=True)
 class _Turn:
-    """An open turn: its calls that are not settled, in call order, and the order in which outputs came."""
+    """An open turn: the calls since its last batch was settled."""
 
     batch: dict[str, _Call] = field(default_factory=dict)
-    output_order: list[str] = field(default_factory=list)
     waiting: bool = False
     streaming: bool = False
 
@@ -172,6 +174,8 @@ class _Checker:
         """Rules 2, 3, 4 and 6 for one event of a turn."""
         if turn.waiting and kind in OF_A_RESPONSE | {"turn_complete"}:
             self.fail(f"{kind} while an approval is pending")
+        elif kind in TEXT_OF_A_RESPONSE:
+            self.close_batch(turn)
         elif kind == "tool_call":
             self.start_call(turn, data["tool_call_id"], needs_approval=False)
         elif kind == "tool_output":
@@ -223,7 +227,6 @@ class _Checker:
         if call.outputs:
             self.fail(f"a second tool_output for {call_id!r}")
         call.outputs += 1
-        turn.output_order.append(call_id)
 
     def ask_approval(self, turn: _Turn, data: Mapping[str, Any]) -> None:
         """Rule 6; the calls that needed no approval have run completely by now."""
@@ -242,14 +245,7 @@ class _Checker:
             excuses = ({"cancelled"} if interrupted else set()) | ({"abandoned"} if call.needs_approval else set())
             if not call.outputs and not call.states & excuses:
                 self.fail(f"tool call {call.id!r} has no tool_output")
-        rejected = {call.id for call in turn.batch.values() if "rejected" in call.states}
-        for group in (rejected, set(turn.batch) - rejected):
-            came = [call_id for call_id in turn.output_order if call_id in group]
-            called = [call_id for call_id in turn.batch if call_id in came]
-            if came != called:
-                self.fail(f"tool outputs came in the order {came}, the calls were {called}")
         turn.batch.clear()
-        turn.output_order.clear()
 
 
 def is_own_command(data: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from rich.text import Text
 from agent import __version__
 from agent.cli.exchange import Exchange
 from agent.cli.keyboard import Keyboard
+from agent.cli.model_list import ModelMenu
 from agent.cli.parts import MakeParts
 from agent.core.surroundings import Surroundings
 from agent.protocol.events import Event, Payload, SettingsChanged
@@ -51,11 +52,15 @@ class App:
         """Text of ours that stands in the composer."""
         self._chores: set[asyncio.Future[Any]] = set()
         self._editing = asyncio.Lock()
+        self.model_menu: ModelMenu | None = None
+        """The list of models that was shown last."""
+        self.theme_name: ThemeName = "auto"
         self._early: list[Event] | None = []
         """Events that came before the banner, which is to stand above them."""
         parts = make_parts(self._actions(), self)
         self.status, self.console, self.renderer = parts.status, parts.console, parts.renderer
         self.screen, self.footer = parts.screen, parts.footer
+        self.footer.on_problem = self.note
         self.composer = self.keyboard.input = parts.composer
 
     def _actions(self) -> Actions:
@@ -101,6 +106,7 @@ class App:
     def set_theme(self, name: ThemeName) -> None:
         """Use the colours of a theme from now on."""
         set_theme(self.console, name)
+        self.theme_name = name
         self.footer.is_light = self.console.is_light
         self.screen.restyle()
 
@@ -222,8 +228,8 @@ class App:
         self.screen.refresh()
 
     def _is_known(self, payload: Payload) -> bool:
-        """Whether the status line has told it already: a mode that was chosen by a key."""
-        is_by_key = self._wanted_mode is not None and not self.footer.is_custom
+        """Whether the status line has told it already: a mode that was chosen by a key (yolo is worth a word)."""
+        is_by_key = self._wanted_mode not in (None, "yolo") and not self.footer.is_custom
         return is_by_key and isinstance(payload, SettingsChanged) and payload.changed == ("mode",)
 
     def live_lines(self, width: int, rows: int) -> list[list[Segment]]:
@@ -233,6 +239,8 @@ class App:
         shown = queued[:QUEUE_LINES] + [f"and {len(queued) - QUEUE_LINES} more"] * (len(queued) > QUEUE_LINES)
         muted = self.console.get_style("muted")
         lines = self.renderer.live_lines(width, max(1, rows - len(shown)))
+        if not lines and self.keyboard.is_busy and not self.keyboard.is_asking:
+            lines = [[Segment(clip("Working… · Esc stops", width), muted)]]
         return [*lines, *([Segment(clip(text, width), muted)] for text in shown)]
 
     def status_line(self, width: int) -> StyleAndTextTuples:
@@ -257,7 +265,7 @@ class App:
             user=self.hf_user,
             mode=self.status.mode,
         )
-        self.console.print()
+        self.renderer.begin()
         early, self._early = self._early or [], None
         for event in early:
             self._render(event)
@@ -265,6 +273,7 @@ class App:
     def end(self, *, is_saved: bool) -> None:
         """The last words, once the session is closed."""
         self.renderer.close()
+        self.composer.keep_draft()
         conversation = self.status.conversation
         for process in still_running(conversation.session_id):
             self.say(f"Still running: {clip(process, 160)}")

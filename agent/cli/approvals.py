@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from agent.cli import commands
+from agent.cli.commands import carry_out, is_for_us
 from agent.protocol.events import ApprovalItem, ApprovalRequired
 from agent.protocol.operations import ApprovalAnswer
 from agent.protocol.tools import ApprovalContext
@@ -32,10 +32,18 @@ ANYTIME_COMMANDS = ("/status", "/cost", "/budget", "/context", "/help")
 async def ask_approvals(app: App, required: ApprovalRequired) -> list[dict[str, Any]] | None:
     """The answers as data for `exec_approval`; None to stop the turn (Esc, Ctrl-C, Ctrl-D)."""
     answers: list[dict[str, Any]] = []
+    rules: set[str] = set()
+    """What the person has just allowed for good."""
     for index, item in enumerate(required.tools, 1):
-        answer = await _ask(app, item, index, len(required.tools))
+        if item.always_rule in rules:
+            app.note(f"{item.tool} is allowed by {item.always_rule}")
+            answer: ApprovalAnswer | None = ApprovalAnswer(item.tool_call_id, approved=True)
+        else:
+            answer = await _ask(app, item, index, len(required.tools))
         if answer is None:
             return None
+        if answer.always_rule:
+            rules.add(answer.always_rule)
         answers.append(asdict(answer))
     return answers
 
@@ -47,21 +55,23 @@ async def _ask(app: App, item: ApprovalItem, index: int, total: int) -> Approval
         text = await app.question(f"{prompt_hint(shown)} ")
         if text is None:
             return None
-        word = text.strip()
-        if commands.is_command(word):
-            await _command(app, word)
+        if is_for_us(text.strip()):
+            await _command(app, text.strip())
             continue
         parsed = parse_answer(text, shown)
-        if parsed is EDIT:
-            shown = await _edited(app, item, shown)
-            render_item(app.console, shown, index, total)
-        elif isinstance(parsed, ApprovalAnswer):
+        if isinstance(parsed, ApprovalAnswer):
             return answer_for(item, shown, parsed)
+        if parsed is EDIT:
+            before, shown = shown, await _edited(app, item, shown)
+            if shown != before:
+                render_item(app.console, shown, index, total)
+        else:
+            app.note("Is that a yes? y approves it, n refuses it; other words refuse it and are passed on.")
 
 
 async def _command(app: App, text: str) -> None:
     if text.split()[0].lower() in ANYTIME_COMMANDS:
-        await commands.carry_out(app, text)
+        await carry_out(app, text)
     else:
         app.complain(f"Answer this first ({', '.join(ANYTIME_COMMANDS)} work here); Ctrl-C stops the turn.")
 

@@ -95,7 +95,7 @@ class Dialogue:
         self._app.echo(text)
         if text.lower() in LEAVE_WORDS:
             self._app.leave()
-        elif _is_for_us(text):
+        elif commands.is_for_us(text):
             await self._stoppable(self._carry_out(text))
         else:
             await self._turn(text)
@@ -157,7 +157,7 @@ class Dialogue:
         if text.lower() in LEAVE_WORDS:
             self._app.leave()
             self._keyboard.stop()
-        elif self._keyboard.is_stopped or _is_for_us(text):
+        elif self._keyboard.is_stopped or commands.is_for_us(text):
             self._app.keep_for_later(text)
         else:
             self._app.status.steering.append(text)
@@ -217,9 +217,3 @@ class Dialogue:
             with contextlib.suppress(NotImplementedError):
                 for number in numbers:
                     loop.remove_signal_handler(number)
-
-
-def _is_for_us(text: str) -> bool:
-    """Whether a line is a command, a shell command (`!ls`) or a note (`#use uv`), and not for the model."""
-    is_note = text.startswith("#") and not text.startswith("##") and "\n" not in text
-    return text.startswith("!") or is_note or commands.is_command(text)

@@ -35,6 +35,7 @@ class Footer:
         is_saved: bool = True,
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
+        self.on_problem: Callable[[str], None] = lambda _text: None
         self.is_light = False
         self._status = status
         self._is_saved = is_saved
@@ -45,7 +46,13 @@ class Footer:
         self._turns = 0
         self._command = None
         if command:
-            self._command = StatusCommand(command, environ, workspace, on_change=lambda: self.on_change())
+            self._command = StatusCommand(
+                command,
+                environ,
+                workspace,
+                on_change=lambda: self.on_change(),
+                on_problem=lambda text: self.on_problem(text),
+            )
 
     @property
     def is_custom(self) -> bool:

@@ -92,7 +92,7 @@ def _plain_parts(config: Config, surroundings: Surroundings, actions: Actions, _
     status = _status(config)
     composer = PlainComposer(actions, sys.stdout)
     screen = PlainScreen(composer)
-    console = make_console(sys.stdout, surroundings.environ, config.theme)
+    console = make_console(sys.stdout, {**surroundings.environ, "NO_COLOR": "1"}, config.theme)
     footer = _footer(config, surroundings, status)
     return Parts(screen, console, composer, TerminalRenderer(console, live=False), status, footer)
 

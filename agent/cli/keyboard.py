@@ -30,6 +30,8 @@ class Input(Protocol):
 
     def end_question(self) -> None: ...
 
+    def keep_draft(self) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Work:
@@ -153,14 +155,14 @@ class Keyboard:
         self._last_interrupt_s = now_s
         if self._answer is not None:
             self._give_up()
+        elif self._work is None and self.input.text:
+            self.input.clear()
+            self.calm()
         elif again:
             self.stop()
             self.leave(insists=True)
         elif self._work is not None:
             self.stop()
-        elif self.input.text:
-            self.input.clear()
-            self.calm()
         else:
             self._say("Press Ctrl-C again to leave.")
 

@@ -74,13 +74,13 @@ class ModelMenu:
         servers, catalog = await asyncio.gather(detect_local_servers(self.environ), self._known_soon())
         sections = await asyncio.to_thread(self._sections, servers, catalog)
         self._shown = tuple(model_id for section in sections for model_id in section.ids)
-        lines = [f"  Now: {describe_route(resolve_route(model_now), self.environ)}"]
+        lines = [f"Now: {describe_route(resolve_route(model_now), self.environ)}"]
         number = 1
         for section in sections:
             lines += _section_lines(section, number, width)
             number += len(section.ids)
-        lines += [f"  {other}" for other in _ready_elsewhere(self.environ)]
-        lines.append("  + ready, - needs what is named. /model NUMBER or any /model ID changes the model.")
+        lines += _ready_elsewhere(self.environ)
+        lines.append("+ ready, - needs what is named. /model NUMBER or any /model ID changes the model.")
         return "\n".join(lines)
 
     def picked(self, number: str) -> str:
@@ -163,8 +163,8 @@ def _ready_elsewhere(environ: Mapping[str, str]) -> list[str]:
 
 def _section_lines(section: _Section, first: int, width: int) -> Iterator[str]:
     """A heading, and a numbered line for each model, with its facts in columns where there is room for them."""
-    heading = f"  {section.title}"
-    first_columns = max(cell_width(heading), 6 + max(map(cell_width, section.ids), default=0))
+    heading = section.title
+    first_columns = max(cell_width(heading), 4 + max(map(cell_width, section.ids), default=0))
     rows = (_HEADINGS, *section.facts)
     columns = [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
     has_room = bool(section.facts) and first_columns + sum(columns) + 2 * len(columns) < width
@@ -172,16 +172,16 @@ def _section_lines(section: _Section, first: int, width: int) -> Iterator[str]:
         heading += " " * (first_columns - cell_width(heading)) + _row(_HEADINGS, columns)
     yield heading
     for index, model_id in enumerate(section.ids):
-        line = f"  {first + index:>2}  {model_id}"
+        line = f"{first + index:>2}  {model_id}"
         facts = section.facts[index] if section.facts else ()
         if facts and has_room:
             yield (line.ljust(first_columns) + _row(facts, columns)).rstrip()
             continue
         yield line
         if any(facts):
-            yield "      " + ", ".join(f"{name} {fact}" for name, fact in zip(_HEADINGS, facts, strict=True))
+            yield "    " + ", ".join(f"{name} {fact}" for name, fact in zip(_HEADINGS, facts, strict=True))
     if section.remark:
-        yield f"      ({section.remark})"
+        yield f"    ({section.remark})"
 
 
 def _row(cells: Sequence[str], columns: Sequence[int]) -> str:

@@ -141,6 +141,7 @@ class Status:
                 self.conversation = Conversation(new.session_id)
             case ResumeComplete() as resumed:
                 self.model_name, self.reasoning_effort = resumed.model_name, resumed.reasoning_effort
+                self.window_tokens = resumed.window_tokens or self.window_tokens
                 self.conversation = _resumed(resumed)
             case Renamed() as renamed:
                 now.title = renamed.title

@@ -143,10 +143,11 @@ class StatusCommand:
         cwd: Path,
         *,
         on_change: Callable[[], None] = lambda: None,
+        on_problem: Callable[[str], None] = lambda sentence: None,
         clock: Clock = time.monotonic,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        """`on_change` is called when there is something else to show."""
+        """`on_change` is called when there is something else to show, `on_problem` once for each way it fails."""
         self.line: str | None = None
         """What it said last, harmless and on one line; None before that, and after a failure."""
         self.problem: str | None = None
@@ -155,6 +156,8 @@ class StatusCommand:
         self._environ = child_environment(environ)
         self._cwd = cwd
         self._on_change = on_change
+        self._on_problem = on_problem
+        self._told: set[str] = set()
         self._clock = clock
         self._timeout_s = timeout_s
         self._task: asyncio.Task[bool] | None = None
@@ -210,8 +213,12 @@ class StatusCommand:
             self.line, self.problem = await self._output(json.dumps(asdict(facts) | {"cwd": str(self._cwd)})), None
         except (OSError, ValueError) as error:
             self.line, self.problem = None, str(error) or "it did not end in time"
-            if self.problem != before[1]:
+            if self.problem not in self._told:
+                self._told.add(self.problem)
                 logger.warning("the status command failed: %s", self.problem)
+                self._on_problem(
+                    f"Your status_line_command fails ({clip(self.problem, 200)}): mend it in the settings."
+                )
         return (self.line, self.problem) != before
 
     async def _output(self, data: str) -> str:

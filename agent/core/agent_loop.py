@@ -197,7 +197,8 @@ class Handlers:
         for prepared in pending.calls if pending else ():
             name = prepared.call.function.name
             await session.send_event(ToolStateChange(prepared.call.id, name, "abandoned"))
-            await record(session, prepared, ToolResult("Not run: the person went on without approving it.", ok=False))
+            said = "Not run: the person went on without approving it."
+            await record(session, prepared, ToolResult(said, ok=False, display="not run: not answered"))
         if pending is not None:
             await finish_turn(session)  # what is changed from now on is no longer this turn's doing
 

@@ -145,13 +145,15 @@ class _Call:
     async def _report(self, reply: LLMResult, settled: Settled) -> None:
         counts = asdict(reply.usage) if reply.usage else {}
         counts.pop("cost_usd", None)  # the provider's own figure; reply.cost_usd is what we make of it
+        # What nobody has reported the cost of, and is known all the same: a call that costs nothing.
+        cost_usd = settled.charged_usd if reply.cost_usd is None and settled.known else reply.cost_usd
         await self.session.send_event(
             LLMCall(
                 model=self.model,
                 kind=self.reservation.kind,
                 latency_ms=reply.latency_ms,
                 finish_reason=reply.finish_reason,
-                cost_usd=reply.cost_usd,
+                cost_usd=cost_usd,
                 cost_known=settled.known,
                 charged_usd=settled.charged_usd,
                 window_tokens=self.session.history.model_max_tokens,

@@ -22,6 +22,10 @@ from agent.tools.process_session import still_running
 
 logger = logging.getLogger(__name__)
 
+PROMPT_CHARS = 2_000
+ANSWER_CHARS = 4_000
+"""How much is told of what was said last."""
+
 
 async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool = False) -> ResumeComplete:
     """Take up the session saved in `path`. Another process that is writing there makes it a fork.
@@ -102,6 +106,7 @@ def _complete(
     session: Session, restored: RestoredSession, path: Path, invalid_model: str | None, *, forked: bool
 ) -> ResumeComplete:
     elsewhere = restored.cwd is not None and restored.cwd != str(session.workspace)
+    prompt, answer = restored.last_words
     return ResumeComplete(
         path=str(path),
         restored_count=len(restored.messages),
@@ -119,7 +124,14 @@ def _complete(
         unfinished=tuple(_named(call) for call in restored.unfinished),
         cwd=restored.cwd if elsewhere else None,
         reasoning_effort=session.reasoning_effort,
+        last_prompt=_beginning(session.scrub(prompt), PROMPT_CHARS),
+        last_answer=_beginning(session.scrub(answer), ANSWER_CHARS),
+        window_tokens=session.history.model_max_tokens,
     )
+
+
+def _beginning(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _named(call: ToolCall) -> str:

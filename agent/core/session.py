@@ -411,6 +411,11 @@ class Session:
             self._window_task.cancel()
         self._window_task = asyncio.create_task(self._ask_window(self.model_name), name="context window")
 
+    async def window_settled(self, patience_s: float) -> None:
+        """Wait until it is known how much the model takes, but no longer than `patience_s`."""
+        if self._window_task is not None and not self._window_task.done():
+            await asyncio.wait({self._window_task}, timeout=patience_s)
+
     async def _ask_window(self, model_name: str) -> None:
         window = await resolve_window(
             model_name,

@@ -20,6 +20,7 @@ from agent.protocol.events import CommandRun, ErrorRaised, Interrupted, Payload,
 from agent.protocol.messages import new_id, user_message
 from agent.protocol.tools import ToolResult, never_asks
 from agent.tools.bash_tool import MAX_TIMEOUT_S, bash_spec
+from agent.tools.output import as_stopped
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +50,13 @@ async def run_shell(session: Session, command: str) -> Payload:
         result = await session.interruption.cancellable(_run(session, command, call_id))
     except TurnCancelled:
         is_stopped = True
-        partial = session.take_partial(call_id)
-        result = ToolResult(f"{partial}\n{STOPPED}" if partial else STOPPED, ok=False)
+        partial = session.scrub(session.take_partial(call_id))
+        output = f"{partial}\n{STOPPED}" if partial else STOPPED
+        result = ToolResult(output, ok=False, display=as_stopped(partial))
     output, duration_s = session.scrub(result.output), round(time.monotonic() - started, 3)
+    display = session.scrub(result.display) if result.display is not None else None
     session.record.add(user_message(_for_model(session, shown, output), "shell"))
-    await session.send_event(ToolOutput(TOOL, call_id, output, result.ok, duration_s=duration_s))
+    await session.send_event(ToolOutput(TOOL, call_id, output, result.ok, display, duration_s))
     await session.record.sync()
     return Interrupted() if is_stopped else CommandRun(shown, output, result.ok)
 

@@ -1,6 +1,6 @@
-"""The tool calls of one reply: prepare in order, decide, run in parallel, record in order.
+"""The tool calls of one reply: prepare in order, decide, run in parallel, tell each result at once.
 
-Whatever happens (denied, crashed, cancelled), every call ends with exactly one result in history.
+Whatever happens (denied, crashed, cancelled), every call ends with exactly one result in history, in call order.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from agent.core.file_copies import keep_files
@@ -21,23 +22,30 @@ from agent.core.turn_state import PreparedCall
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolLog, ToolOutput, ToolStateChange
 from agent.protocol.messages import FunctionCall, ToolCall, tool_message, valid_text
 from agent.protocol.tools import ToolResult
+from agent.tools.output import as_stopped
 
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = "Interrupted by the person before it finished. Its effects, if any, are unknown."
 
+CHANGED_CHARS = 4_000
+"""How much of an argument that the person has changed the model is told."""
+
 NOT_BEGUN = "Interrupted by the person before it began. Nothing was run."
+
+_TOLD_NAME_CHARS = 80
 
 
 def prepare(session: Session, call: ToolCall) -> PreparedCall:
     """Parse the arguments of `call` and decide what becomes of it. History always gets valid JSON arguments."""
-    arguments, problem = _parse(call)
+    arguments, malformed = _parse(call)
     arguments = session.router.loosened(call.function.name, arguments)
     call = replace(call, function=FunctionCall(call.function.name, json.dumps(arguments, ensure_ascii=False)))
-    if problem:
-        return PreparedCall(call, arguments, problem=ToolResult(problem, ok=False), malformed=True)
+    if malformed:
+        return PreparedCall(call, arguments, problem=malformed, malformed=True)
     if problem := session.router.problem_with(call.function.name, arguments):
-        return PreparedCall(call, arguments, problem=ToolResult(problem, ok=False))
+        told = _told_problem(session, call.function.name, problem)
+        return PreparedCall(call, arguments, problem=ToolResult(problem, ok=False, display=told))
     spec = session.router.find(call.function.name)
     assert spec is not None  # problem_with knows the name
     decision = session.policy.decide(spec, arguments)
@@ -56,7 +64,14 @@ def prepare(session: Session, call: ToolCall) -> PreparedCall:
     return prepared
 
 
-def _parse(call: ToolCall) -> tuple[dict[str, Any], str | None]:
+def _told_problem(session: Session, name: str, problem: str) -> str:
+    """What the person is told of a call that does not fit: without the advice for the model."""
+    if session.router.find(name) is None:
+        return f"there is no tool named {name[:_TOLD_NAME_CHARS]!r}"
+    return problem.removesuffix(" Nothing was run.")
+
+
+def _parse(call: ToolCall) -> tuple[dict[str, Any], ToolResult | None]:
     """Arguments as an object, and what was wrong with them. Nothing at all (`""`, `null`) means no arguments."""
     text, name = call.function.arguments, call.function.name
     if not text.strip():
@@ -64,17 +79,19 @@ def _parse(call: ToolCall) -> tuple[dict[str, Any], str | None]:
     try:
         arguments = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        return {}, (
+        said = (
             f"ERROR: Tool call to '{name}' had malformed JSON arguments: {error}. Nothing was run. Send the call again "
             "with valid JSON; pass long text in smaller pieces."
         )
+        return {}, ToolResult(said, ok=False, display="the arguments were not valid JSON")
     if arguments is None:
         return {}, None
     if not isinstance(arguments, dict):
         kind = (
             "an array" if isinstance(arguments, list) else "a string" if isinstance(arguments, str) else "a plain value"
         )
-        return {}, f"ERROR: The arguments of '{name}' must be a JSON object, not {kind}. Nothing was run."
+        said = f"ERROR: The arguments of '{name}' must be a JSON object, not {kind}. Nothing was run."
+        return {}, ToolResult(said, ok=False, display=f"the arguments were {kind}, not a JSON object")
     as_text = json.dumps(arguments, ensure_ascii=False)
     return (arguments if valid_text(as_text) == as_text else json.loads(valid_text(as_text))), None
 
@@ -87,10 +104,11 @@ def _no_constant(name: str) -> None:
 async def run_batch(
     session: Session, calls: Sequence[PreparedCall], *, announce: bool = True
 ) -> list[CallRecord] | None:
-    """Run `calls` at the same time and record their results in call order; returns None if the person stopped it.
+    """Run `calls` at the same time; returns their records in call order, None if the person stopped it.
 
-    `announce` sends a `tool_call` event for each (not for approved calls: the approval showed them). Finished results
-    are kept when the batch is stopped; the other calls get an interrupted result.
+    Each result is told as soon as it is there. `announce` sends a `tool_call` event for each call (not for approved
+    ones: the approval showed them). Finished results are kept when the batch is stopped; the other calls get an
+    interrupted result.
     """
     if announce:
         for prepared in calls:
@@ -98,24 +116,35 @@ async def run_batch(
     for prepared in calls:
         if prepared.decision is not None and prepared.decision.action == "deny":
             await session.send_event(_state(prepared, "rejected"))
-    batch = _Batch(asyncio.create_task(_before_running(session, calls)))
+    batch = _Batch(session, asyncio.create_task(_before_running(session, calls)))
+    telling = asyncio.create_task(batch.tell(len(calls)))
     started = time.monotonic()
     tasks = [asyncio.create_task(_run(session, prepared, batch)) for prepared in calls]
-    finished = await session.interruption.finish_or_cancel([batch.ready, *tasks])
-    batch.is_open = False
-    waited_s = time.monotonic() - started
-    records = []
-    for prepared, task in zip(calls, tasks, strict=True):
-        if task.done() and not task.cancelled():
-            result, duration_s = task.result()
-        else:
-            result, duration_s = _interrupted(session, prepared, batch), waited_s
-            await session.send_event(_state(prepared, "cancelled"))
-            remember(session, prepared, result)
-        await report(session, prepared, result, duration_s)
-        records.append(_record(session, prepared, result))
+    try:
+        finished = await session.interruption.finish_or_cancel([batch.ready, *tasks])
+        waited_s = time.monotonic() - started
+        for prepared, task in zip(calls, tasks, strict=True):
+            if task.done() and not task.cancelled():
+                task.result()  # raises what is a bug of ours
+            else:
+                batch.add(_Outcome(prepared, _interrupted(session, prepared, batch), waited_s, was_stopped=True))
+        batch.is_open = False
+        await telling
+    finally:
+        telling.cancel()
     await session.record.sync()
+    records = [_record(session, prepared, batch.results[prepared.call.id]) for prepared in calls]
     return records if finished else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of a call."""
+
+    prepared: PreparedCall
+    result: ToolResult
+    duration_s: float
+    was_stopped: bool = False
 
 
 @dataclass(slots=True)
@@ -123,13 +152,32 @@ class _Batch:
     """Calls that run side by side. They begin once all is `ready`; a result that comes when it is no longer open, from
     a tool that would not be stopped, is too late: its call has another."""
 
+    session: Session
     ready: asyncio.Task[None]
     is_open: bool = True
+    results: dict[str, ToolResult] = field(default_factory=dict)
+    """By tool call id."""
+    untold: asyncio.Queue[_Outcome] = field(default_factory=asyncio.Queue)
 
     @property
     def has_begun(self) -> bool:
         """Whether anything may have run."""
         return self.ready.done() and not self.ready.cancelled()
+
+    def add(self, outcome: _Outcome) -> None:
+        """Put a result into history, at once: a crash while others run must not make a finished call an unknown one."""
+        if self.is_open:
+            self.results[outcome.prepared.call.id] = outcome.result
+            remember(self.session, outcome.prepared, outcome.result)
+            self.untold.put_nowait(outcome)
+
+    async def tell(self, count: int) -> None:
+        """Tell the renderers of `count` results, as they come. Apart from the calls: a stop must not cut it short."""
+        for _ in range(count):
+            outcome = await self.untold.get()
+            if outcome.was_stopped:
+                await self.session.send_event(_state(outcome.prepared, "cancelled"))
+            await report(self.session, outcome.prepared, outcome.result, outcome.duration_s)
 
 
 async def _before_running(session: Session, calls: Sequence[PreparedCall]) -> None:
@@ -144,16 +192,15 @@ async def _before_running(session: Session, calls: Sequence[PreparedCall]) -> No
             logger.exception("no copies before %s", prepared.call.function.name)
 
 
-async def _run(session: Session, prepared: PreparedCall, batch: _Batch) -> tuple[ToolResult, float]:
-    """The result of one call, in history by now, and its duration. Raises nothing but `CancelledError`."""
+async def _run(session: Session, prepared: PreparedCall, batch: _Batch) -> None:
+    """Run one call and add its result to the batch. Raises nothing but `CancelledError`."""
     await asyncio.shield(batch.ready)
     started = time.monotonic()
     result = prepared.problem or await _call(session, prepared)
     if prepared.note:
-        result = replace(result, output=prepared.note + result.output)
-    if batch.is_open:  # at once: a crash while others run must not make a finished call an unknown one
-        remember(session, prepared, result)
-    return result, time.monotonic() - started
+        shown = result.display if result.display is not None else result.output
+        result = replace(result, output=prepared.note + result.output, display=shown)
+    batch.add(_Outcome(prepared, result, time.monotonic() - started))
 
 
 async def _call(session: Session, prepared: PreparedCall) -> ToolResult:
@@ -194,9 +241,10 @@ async def report(session: Session, prepared: PreparedCall, result: ToolResult, d
 def _interrupted(session: Session, prepared: PreparedCall, batch: _Batch) -> ToolResult:
     """The result of a stopped call: what it had got, and that this is not all."""
     if not batch.has_begun:
-        return ToolResult(NOT_BEGUN, ok=False)
-    partial = session.take_partial(prepared.call.id)
-    return ToolResult(f"{partial}\n[{INTERRUPTED}]" if partial else INTERRUPTED, ok=False)
+        return ToolResult(NOT_BEGUN, ok=False, display=as_stopped(""))
+    partial = session.scrub(session.take_partial(prepared.call.id))
+    output = f"{partial}\n[{INTERRUPTED}]" if partial else INTERRUPTED
+    return ToolResult(output, ok=False, display=as_stopped(partial))
 
 
 def _started(prepared: PreparedCall) -> ToolCallStarted:
@@ -212,6 +260,41 @@ def _record(session: Session, prepared: PreparedCall, result: ToolResult) -> Cal
     spec = session.router.find(name)
     is_poll = spec.is_poll(prepared.arguments) if spec and not prepared.problem else False
     return CallRecord(name, prepared.call.function.arguments, result.output, prepared.malformed, is_poll)
+
+
+async def checked(session: Session, waiting: Sequence[PreparedCall]) -> list[PreparedCall]:
+    """`waiting`, with a problem where a call would fail if it ran: nobody needs to be asked about it.
+
+    A call that may count on what one before it does (a write, then an edit of the same file) is left as it is.
+    """
+    looked_at: list[PreparedCall] = []
+    taken: set[Path] = set()
+    for prepared in waiting:
+        files = _changed_files(session, prepared)
+        if files is None:  # anything may be different after it
+            break
+        is_alone = taken.isdisjoint(files)
+        looked_at.append(await asyncio.to_thread(_checked, session, prepared) if is_alone else prepared)
+        taken.update(files)
+    return [*looked_at, *waiting[len(looked_at) :]]
+
+
+def _changed_files(session: Session, prepared: PreparedCall) -> tuple[Path, ...] | None:
+    spec = session.router.find(prepared.call.function.name)
+    try:
+        return spec.changes(prepared.arguments, session.workspace) if spec is not None else None
+    except Exception:  # noqa: BLE001 - the tool's own code
+        return None
+
+
+def _checked(session: Session, prepared: PreparedCall) -> PreparedCall:
+    spec = session.router.find(prepared.call.function.name)
+    try:
+        problem = spec.check(prepared.arguments, session) if spec is not None and spec.check is not None else None
+    except Exception:  # the person decides, and the call itself shows what is wrong
+        logger.exception("%s could not be checked", prepared.call.function.name)
+        return prepared
+    return prepared if problem is None else replace(prepared, problem=ToolResult(problem, ok=False))
 
 
 async def approval_item(session: Session, prepared: PreparedCall) -> ApprovalItem:
@@ -268,16 +351,15 @@ async def settle_approvals(session: Session, answered: Answered) -> list[CallRec
                 await session.send_event(_started(edited))
             await _remember_rule(session, answer.get("always_rule"))
         else:
-            rejected.append((prepared, str(answer.get("feedback") or "")))
+            rejected.append((prepared, _rejection(str(answer.get("feedback") or ""))))
             await session.send_event(_state(prepared, "rejected"))
+    for prepared, result in rejected:  # at once: what was approved may run for hours
+        await record(session, prepared, result)
     for prepared in approved:
         await session.send_event(_state(prepared, "running"))
     records = await run_batch(session, approved, announce=False) if approved else []
-    for prepared, feedback in rejected:
-        result = ToolResult(_rejection(feedback), ok=False)
-        await record(session, prepared, result)
-        if records is not None:  # guards see them too: asking for the same again and again leads nowhere
-            records.append(_record(session, prepared, result))
+    if records is not None:  # guards see what was rejected too: asking for the same again and again leads nowhere
+        records += [_record(session, prepared, result) for prepared, result in rejected]
     return records
 
 
@@ -299,10 +381,16 @@ def _with_edits(session: Session, prepared: PreparedCall, answer: Mapping[str, A
     changes = {name: value for name, value in changes.items() if value is not None and name in prepared.arguments}
     if not changes:
         return prepared
-    note = f"[The person changed {' and '.join(changes)} before approving this call.]\n"
+    now = "\n".join(f"{name}: {_beginning(str(value))}" for name, value in changes.items())
+    note = f"[The person changed this call before approving it. What was carried out:\n{now}]\n"
     return replace(prepared, arguments=prepared.arguments | changes, note=note)
 
 
-def _rejection(feedback: str) -> str:
-    text = "This call was not approved, and was not run."
-    return f"{text} {feedback}" if feedback else text
+def _beginning(text: str) -> str:
+    return text if len(text) <= CHANGED_CHARS else f"{text[:CHANGED_CHARS]} … ({len(text):,} characters in all)"
+
+
+def _rejection(feedback: str) -> ToolResult:
+    text, told = "This call was not approved, and was not run.", " ".join(feedback.split())
+    output = f"{text} {feedback}" if feedback else text
+    return ToolResult(output, ok=False, display=f"rejected: {told}" if told else "rejected")

@@ -11,7 +11,7 @@ from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.guards import PASS, Verdict
 from agent.core.model_calls import ask, call_hooks, patience_s
 from agent.core.session import Session
-from agent.core.tool_batch import approval_item, prepare, run_batch
+from agent.core.tool_batch import approval_item, checked, prepare, run_batch
 from agent.core.turn_state import PendingApproval, PreparedCall, TurnState
 from agent.core.wall_clock import in_words
 from agent.llm.calls import CallRequest
@@ -29,6 +29,8 @@ from agent.protocol.events import (
 from agent.protocol.messages import Message, assistant_message, user_message
 
 OVERFLOW_RECOVERIES = 2
+WINDOW_PATIENCE_S = 3.0
+"""How long the size of the model's window is waited for before anything is shortened to fit a guess."""
 
 NO_SUMMARY = "The iteration limit was reached before the work was finished, and the model gave no closing summary."
 
@@ -71,6 +73,8 @@ async def before_step(session: Session, turn: TurnState) -> None:
     if not turn.is_closing:
         view = turn.view(session.plan)
         await apply(session, turn, first_word([guard.before_call(view) for guard in turn.guards]))
+    if session.history.needs_compaction:
+        await session.interruption.cancellable(session.window_settled(WINDOW_PATIENCE_S))
     if session.history.needs_compaction:
         await compact(session)
 
@@ -196,11 +200,11 @@ async def use_tools(session: Session, turn: TurnState, reply: LLMResult) -> Step
     stop_if_cancelled(session)
     waiting = [call for call in prepared if call.problem is None and call.decision and call.decision.action == "ask"]
     ready = [call for call in prepared if call not in waiting]
-    if ready:
-        records = await run_batch(session, ready)
-        if records is None:
-            raise TurnCancelled
-        turn.saw_tools(records)
+    await _run(session, turn, ready)
+    if waiting:
+        looked_at = await session.interruption.cancellable(checked(session, waiting))
+        await _run(session, turn, [call for call in looked_at if call.problem is not None])
+        waiting = [call for call in looked_at if call.problem is None]
     if not waiting:
         return CONTINUE
     items = tuple([await session.interruption.cancellable(approval_item(session, call)) for call in waiting])
@@ -208,6 +212,13 @@ async def use_tools(session: Session, turn: TurnState, reply: LLMResult) -> Step
     session.pending = PendingApproval(tuple(waiting))
     await session.send_event(ApprovalRequired(items, len(items)))
     return WAITING
+
+
+async def _run(session: Session, turn: TurnState, calls: list[PreparedCall]) -> None:
+    records = await run_batch(session, calls) if calls else []
+    if records is None:
+        raise TurnCancelled
+    turn.saw_tools(records)
 
 
 def _assistant(reply: LLMResult, prepared: list[PreparedCall] | tuple[()]) -> Message:

@@ -337,7 +337,9 @@ class ResumeComplete:
     `restored_count` messages are back; `dropped_count` records could not be read. `unfinished` names tool calls that
     were running when the session ended: what became of them is unknown. `cwd` is where the session ran, if not here.
     `prompts` has the beginning of what the person asked for in each turn. `is_open_elsewhere`: another ml-intern is at
-    work on it, which is why this is a copy. `still_running` are processes that its commands have left.
+    work on it, which is why this is a copy. `still_running` are processes that its commands have left. `last_prompt` is
+    what the person asked for last (at most 2,000 characters), `last_answer` the model's last words after it (4,000);
+    `window_tokens` is the model's context window, as far as it is known by now.
     """
 
     event_type: ClassVar[str] = "resume_complete"
@@ -359,6 +361,9 @@ class ResumeComplete:
     reasoning_effort: str | None = None
     is_open_elsewhere: bool = False
     still_running: tuple[str, ...] = ()
+    last_prompt: str = ""
+    last_answer: str = ""
+    window_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,11 @@ Preview = Callable[[Mapping[str, Any], ToolSession], str | None]
 """What the person should read before approving: for an edit, the unified diff it would make. None if it would fail."""
 
 
+Check = Callable[[Mapping[str, Any], ToolSession], str | None]
+"""Why a call would fail if it ran now, as its result would say it; None if nothing is known against it. It changes
+nothing, but may read files: it is called in a thread, before the person is asked."""
+
+
 Changes = Callable[[Mapping[str, Any], Path], tuple[Path, ...] | None]
 """Files that a call is about to change, given its arguments and the workspace; None: anything in the workspace may."""
 
@@ -141,7 +146,8 @@ class ToolSpec:
     against, `subject_kind` how: a shell command by its parts, an absolute path by its segments, other text by words.
     `only_looks` tells that a call changes nothing anywhere: only that runs in plan mode. `changes` names the files to
     keep a copy of before the call, `estimate_cost` the most it can cost (None: nothing). `editable` names the
-    text argument that the person may change when asked for approval (a command, a script).
+    text argument that the person may change when asked for approval (a command, a script). Nobody is asked about a call
+    that its `check` says would fail.
     """
 
     name: str
@@ -150,6 +156,7 @@ class ToolSpec:
     handler: Handler
     approval: ApprovalRule = never_asks
     preview: Preview | None = None
+    check: Check | None = None
     is_poll: Callable[[Mapping[str, Any]], bool] = field(default=lambda _arguments: False)
     subject: Callable[[Mapping[str, Any], Path], str] = field(default=lambda _arguments, _workspace: "")
     subject_kind: Literal["command", "path", "text"] = "text"

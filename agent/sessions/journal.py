@@ -27,6 +27,7 @@ from agent.protocol.events import (
     CommandRun,
     ContextReport,
     Event,
+    ResumeComplete,
     ToolCallStarted,
     ToolOutput,
     ToolProgress,
@@ -50,11 +51,12 @@ MAX_UNWRITTEN_BYTES: Final = 64 << 20
 _NOT_KEPT: Final = (AssistantChunk, BudgetStatus, ToolProgress, ContextReport, WorkspaceDiff)
 
 _HELD_BY_MESSAGES: Final = {
-    ToolCallStarted: "arguments",
-    ToolOutput: "output",
-    AssistantMessage: "content",
-    TurnComplete: "final_response",
-    CommandRun: "output",
+    ToolCallStarted: ("arguments",),
+    ToolOutput: ("output",),
+    AssistantMessage: ("content",),
+    TurnComplete: ("final_response",),
+    CommandRun: ("output",),
+    ResumeComplete: ("last_prompt", "last_answer"),
 }
 """Fields of events that the message before or after them holds too: found there by tool call id, or by their place."""
 
@@ -148,7 +150,8 @@ class Journal:
         if isinstance(event.payload, _NOT_KEPT):
             return
         data = event.data
-        data.pop(_HELD_BY_MESSAGES.get(type(event.payload), ""), None)
+        for name in _HELD_BY_MESSAGES.get(type(event.payload), ()):
+            data.pop(name, None)
         if isinstance(event.payload, ApprovalRequired):
             for item in data["tools"]:
                 del item["arguments"]

@@ -59,6 +59,17 @@ class RestoredSession:
     last_seq: int
     ended: bool
 
+    @property
+    def last_words(self) -> tuple[str, str]:
+        """What the person asked for last, and the last text of the model after it; empty where there is none."""
+        answer = ""
+        for message in reversed(self.transcript):
+            if message.begins_turn:
+                return message.content or "", answer
+            if message.role == "assistant" and not answer:
+                answer = (message.content or "").strip()
+        return "", answer
+
 
 def restore(path: Path) -> RestoredSession:
     """The session in the journal at `path`. Blocks: about 0.1 s for 10,000 records.

@@ -21,16 +21,8 @@ from agent.protocol.tools import ApprovalContext, ApprovalRule, ToolResult, Tool
 from agent.tools.arguments import ArgumentError, int_argument, text_argument
 from agent.tools.files import describe_os_error
 from agent.tools.live_output import live_output
-from agent.tools.output import (
-    HEAD_CHARS,
-    MAX_OUTPUT_CHARS,
-    TAIL_CHARS,
-    create_spill_file,
-    excerpt,
-    prune_spills,
-    scrub_file,
-    terminal_text,
-)
+from agent.tools.output import create_spill_file, prune_spills, scrub_file
+from agent.tools.printed import COUNTED_BYTES, NO_OUTPUT, read_printed
 from agent.tools.process_session import CANCEL_GRACE_S, Ending, end_all, holds_file, run_in_session, session_members
 from agent.tools.shell_analysis import bash_verdict
 
@@ -40,14 +32,9 @@ DEFAULT_TIMEOUT_S = 120
 MAX_TIMEOUT_S = 36_000
 MAX_OUTPUT_FILE_BYTES = 1 << 30
 MIN_OUTPUT_FILE_BYTES = 1 << 20
-WHOLE_BYTES = 4 << 20
-"""Output up to this size is read whole; of more, only so many bytes from either end are."""
-HEAD_BYTES = 1 << 20
-TAIL_BYTES = 2 << 20
 BACKGROUND_POLL_S = 1.0
 SETTLE_S = 0.2
 _PROBE_BYTES = 16 << 10
-_NO_OUTPUT = "(no output)"
 
 DESCRIPTION = """\
 Run a shell command (bash where installed) on this machine and get stdout and stderr together, in the order printed.
@@ -153,12 +140,12 @@ class _Bash:
             is_full = _is_full(descriptor)
             keep = report.keeps_file
         except asyncio.CancelledError:
-            printed = _printed(descriptor, session.scrub)
+            printed = read_printed(descriptor, session.scrub)
             if keep := printed.is_cut:
                 # Not waited for: it may take seconds, and the person wants it stopped now.
                 asyncio.get_running_loop().run_in_executor(None, _scrubbed, path, session.scrub)
-            if printed.text != _NO_OUTPUT:
-                session.keep_partial(tool_call_id, printed.shown(path))
+            if printed.text != NO_OUTPUT:
+                session.keep_partial(tool_call_id, printed.so_far(path))
             raise
         finally:
             os.close(descriptor)
@@ -166,11 +153,13 @@ class _Bash:
                 path.unlink(missing_ok=True)
         if report.has_writers:
             self._follow(ending.session_id, path, limit)
-        notes = _notes(ending, request, limit, printed=report.text != _NO_OUTPUT)
+        notes = _notes(ending, request, limit, printed=report.text != NO_OUTPUT)
         if is_full:
             notes.insert(0, f"[The disk with {path.parent} is full: what was printed may be lost. Free some space.]")
-        text = "\n".join([report.text, *notes, *[request.note] * bool(request.note)])
-        return ToolResult(text, ok=ending.kind == "exited" and ending.returncode == 0)
+        notes += [request.note] * bool(request.note)
+        display = "\n".join([report.display, *notes]) if report.display else None
+        text = "\n".join([report.text, *notes])
+        return ToolResult(text, ok=ending.kind == "exited" and ending.returncode == 0, display=display)
 
     def _follow(self, session_id: int, path: Path, limit: int) -> None:
         """Keep background children from filling the disk, for as long as this program runs."""
@@ -259,27 +248,11 @@ def _shell() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Printed:
-    """What a command printed, without secrets: all of it in `text`, or of too much the beginning, with the `tail` and
-    the size of the whole in `total`."""
-
-    text: str
-    tail: str = ""
-    total: str = ""
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the file has more."""
-        return bool(self.total)
-
-    def shown(self, kept: Path | None, trouble: str = "") -> str:
-        """For the model; `kept` and `trouble` as in `excerpt`."""
-        return excerpt(self.text, self.tail, total=self.total, kept=kept, trouble=trouble) if self.total else self.text
-
-
-@dataclass(frozen=True, slots=True)
 class _Report:
+    """What the result says of the output; `display` is for the person, where the model is not shown all of it."""
+
     text: str
+    display: str | None
     keeps_file: bool
     has_writers: bool
 
@@ -294,13 +267,15 @@ async def _reported(ending: Ending, descriptor: int, path: Path, scrub: Callable
 
 
 def _report(ending: Ending, descriptor: int, path: Path, scrub: Callable[[str], str]) -> _Report:
-    printed = _printed(descriptor, scrub)
+    printed = read_printed(descriptor, scrub, COUNTED_BYTES)
     if ending.kind == "exited" and _background_writers(ending, descriptor):
-        text = f"{printed.shown(path)}\n[Background processes go on; what they print is added to {path}]"
-        return _Report(text, keeps_file=True, has_writers=True)  # their file cannot be replaced under their hands
+        text = f"{printed.for_model(path)}\n[Background processes go on; what they print is added to {path}]"
+        # their file cannot be replaced under their hands
+        return _Report(text, printed.for_person(path), keeps_file=True, has_writers=True)
     trouble = _scrubbed(path, scrub) if printed.is_cut else ""
-    text = printed.shown(None if trouble else path, trouble)
-    return _Report(text, keeps_file=printed.is_cut and not trouble, has_writers=False)
+    kept = None if trouble else path
+    display = printed.for_person(kept, trouble)
+    return _Report(printed.for_model(kept, trouble), display, printed.is_cut and not trouble, has_writers=False)
 
 
 def _scrubbed(path: Path, scrub: Callable[[str], str]) -> str:
@@ -311,31 +286,6 @@ def _scrubbed(path: Path, scrub: Callable[[str], str]) -> str:
         logger.warning("cannot keep %s: %s", path, error)
         return error.strerror or str(error)
     return ""
-
-
-def _printed(descriptor: int, scrub: Callable[[str], str]) -> _Printed:
-    """What is in the output file. Scrubbed before it is cut, which could halve a secret. Blocking."""
-    size = os.fstat(descriptor).st_size
-    if size <= WHOLE_BYTES:
-        text = scrub(terminal_text(_decoded(descriptor, 0, size))).rstrip("\n")
-        if len(text) <= MAX_OUTPUT_CHARS:
-            return _Printed(text if text.strip() else _NO_OUTPUT)
-        return _Printed(text[:HEAD_CHARS], text[-TAIL_CHARS:], f"{len(text):,} characters")
-    head = scrub(terminal_text(_decoded(descriptor, 0, HEAD_BYTES)))
-    end = _decoded(descriptor, size - TAIL_BYTES, TAIL_BYTES)
-    # Start at a line: the cut may have hit the middle of a character or an escape sequence.
-    line = end.find("\n", 0, TAIL_BYTES // 2)
-    tail = scrub(terminal_text(end[line + 1 :])).rstrip("\n")
-    return _Printed(head[:HEAD_CHARS], tail[-TAIL_CHARS:], f"{size:,} bytes")
-
-
-def _decoded(descriptor: int, start: int, size: int) -> str:
-    pieces = []
-    while size > 0 and (piece := os.pread(descriptor, size, start)):
-        pieces.append(piece)
-        start += len(piece)
-        size -= len(piece)
-    return b"".join(pieces).decode("utf-8", "replace")
 
 
 def _is_full(descriptor: int) -> bool:

@@ -66,6 +66,7 @@ def edit_spec() -> ToolSpec:
         handler=_handle,
         approval=partial(outside_workspace_rule, tool="edit"),
         preview=_preview,
+        check=_check,
         subject=path_subject,
         subject_kind="path",
         changes=path_changes,
@@ -83,6 +84,15 @@ class _Change:
 
 async def _handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
     return await asyncio.to_thread(_edit, arguments, session)
+
+
+def _check(arguments: Mapping[str, Any], session: ToolSession) -> str | None:
+    """Reads the file: call it in a thread."""
+    try:
+        _plan(resolve_path(arguments.get("path"), session.workspace), arguments, session)
+    except (ArgumentError, FileToolError) as error:
+        return str(error)
+    return None
 
 
 def _preview(arguments: Mapping[str, Any], session: ToolSession) -> str | None:

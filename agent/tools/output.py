@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 MAX_OUTPUT_CHARS = 25_000
 HEAD_CHARS = 6_250
 TAIL_CHARS = 18_750
+SHOWN_LINES = 20
+SHOWN_CHARS = 4_000
 NOTE_ALLOWANCE_CHARS = 2_000
 """Room for a tool's own notes around 25,000 characters, so that the central cap does not cut a result twice."""
 
@@ -67,11 +69,27 @@ def excerpt(head: str, tail: str, *, total: str, kept: Path | None, trouble: str
     where = f"All of it is in {kept}: look there with read (offset, limit) or grep." if kept else "The rest is lost"
     if not kept:
         where += f" ({trouble})." if trouble else "."
-    return (
-        f"{head}\n\n[... the middle is left out here; the note below says where it is ...]\n\n{tail}\n\n"
+    return without_middle(
+        head,
+        tail,
         f"[The output has {total}; above are the first {len(head):,} and the last {len(tail):,} characters. {where} "
-        f"The {who} has ended, so there is no need to run it again.]"
+        f"The {who} has ended, so there is no need to run it again.]",
     )
+
+
+def without_middle(head: str, tail: str, note: str) -> str:
+    """Head and tail of a long output, with `note` after them, which says where the whole is."""
+    return f"{head}\n\n[... the middle is left out here; the note below says where it is ...]\n\n{tail}\n\n{note}"
+
+
+def last_lines(text: str) -> str:
+    """The last 20 lines of `text`, at most 4,000 characters: what a person is shown of a long output."""
+    return "\n".join(text[-SHOWN_CHARS:].rstrip("\n").split("\n")[-SHOWN_LINES:])
+
+
+def as_stopped(partial: str) -> str:
+    """What a person is shown of a call that was stopped: the last of what it had got, if anything."""
+    return f"{last_lines(partial)}\n[stopped]" if partial.strip() else "stopped"
 
 
 # --- keeping ---------------------------------------------------------------------------------------------------------

@@ -66,6 +66,6 @@ def _preview(arguments: Mapping[str, Any], _session: ToolSession) -> str:
 
 async def _handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
     if not await session.leave_plan_mode():
-        return ToolResult(NOT_IN_PLAN_MODE)
+        return ToolResult(NOT_IN_PLAN_MODE, display="plan mode is not on")
     # In full, as the person may have changed it: what is accepted is what is carried out.
-    return ToolResult(f"{ACCEPTED}\n\n{arguments['plan']}", display="The plan is accepted.")
+    return ToolResult(f"{ACCEPTED}\n\n{arguments['plan']}", display="accepted")

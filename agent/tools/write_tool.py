@@ -55,6 +55,7 @@ def write_spec() -> ToolSpec:
         handler=_handle,
         approval=outside_workspace_rule,
         preview=_preview,
+        check=_check,
         subject=path_subject,
         subject_kind="path",
         changes=path_changes,
@@ -75,6 +76,15 @@ class _Change:
 
 async def _handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
     return await asyncio.to_thread(_write, arguments, session)
+
+
+def _check(arguments: Mapping[str, Any], session: ToolSession) -> str | None:
+    """Reads the file: call it in a thread."""
+    try:
+        _plan(resolve_path(arguments.get("path"), session.workspace), arguments, session)
+    except (ArgumentError, FileToolError) as error:
+        return str(error)
+    return None
 
 
 def _preview(arguments: Mapping[str, Any], session: ToolSession) -> str | None:

@@ -24,7 +24,6 @@ from agent.ui.approval.answers import (
 from agent.ui.approval.bodies import body_of
 from agent.ui.approval.parts import Code, Part, fact, preview
 from agent.ui.console import print_text
-from agent.ui.markdown_stream import MarkdownStream
 from agent.ui.sanitize import escaped
 
 __all__ = [
@@ -62,8 +61,8 @@ def render_item(console: Console, item: ApprovalItem, index: int, total: int) ->
             _print_part(console, part)
     if body.whole:
         print_text(console, Text("Not all of it is shown; e opens the rest in your editor.", "warning"), indent=2)
-    console.print()
     if item.always_rule:
+        console.print()
         print_text(console, fact("always would add the rule", item.always_rule))
 
 
@@ -85,11 +84,9 @@ def _print_part(console: Console, part: Part) -> None:
     if isinstance(part, Text):
         print_text(console, part, indent=2)
         return
-    from agent.ui.markdown_view import highlighted, print_block  # markdown-it and pygments: not before they are needed
+    from agent.ui.markdown_view import highlighted, markdown_rows, print_rows  # slow to import: when it is needed
 
     if isinstance(part, Code):
         print_text(console, highlighted(console, part.text, part.language), indent=2)
         return
-    stream = MarkdownStream()
-    for block in (*stream.feed(part.text), *stream.flush()):
-        print_block(console, block)
+    print_rows(console, markdown_rows(console, part.text, console.width))

@@ -43,13 +43,18 @@ class LiveControl(UIControl):
         self._ask = rows
         self._rows: list[StyleAndTextTuples] = []
 
-    def renew(self) -> None:
-        """A new frame begins. What cannot be made into rows is logged, and the rest of the screen goes on."""
+    def renew(self) -> bool:
+        """A new frame begins. Whether the rows are others than before.
+
+        What cannot be made into rows is logged, and the rest of the screen goes on.
+        """
+        before = self._rows
         try:
             self._rows = self._ask()
         except Exception:  # a frame must not fail for what it shows
             logger.exception("no live rows")
             self._rows = []
+        return self._rows != before
 
     def preferred_height(
         self, width: int, max_available_height: int, wrap_lines: bool, get_line_prefix: GetLinePrefixCallable | None
@@ -66,15 +71,23 @@ class LiveControl(UIControl):
 class InlineApplication(Application[None]):
     """An application whose every redraw is a frame of its owner's: `draw_frame(draw)` is to call `draw`.
 
+    When the window has another size `on_resize()` is called, and the owner is to call `go_to_top` before it draws.
+
     Stands on names that are private to prompt_toolkit (3.0): `_redraw`, `_on_resize`, `_running_in_terminal`, and the
-    renderer's `_cursor_pos`.
+    renderer's `_cursor_pos` and `_last_size`.
     """
 
     def __init__(
-        self, draw_frame: Callable[[Callable[[], None]], None], *, is_reflowed: bool = False, **options: Any
+        self,
+        draw_frame: Callable[[Callable[[], None]], None],
+        on_resize: Callable[[], None],
+        *,
+        is_reflowed: bool = False,
+        **options: Any,
     ) -> None:
         """`is_reflowed`: the terminal wraps lines anew when it becomes narrower."""
         self._draw_frame = draw_frame
+        self._tell_resize = on_resize
         self._is_reflowed = is_reflowed
         self.depth = ColorDepth.DEPTH_1_BIT
         super().__init__(color_depth=lambda: self.depth, **options)
@@ -101,21 +114,32 @@ class InlineApplication(Application[None]):
         wanted = self.layout.container.preferred_height(size.columns, size.rows).preferred
         return drawn is not None and drawn.height > min(size.rows, wanted)
 
-    def wrapped_rows(self, columns: int) -> int:
-        """How many more rows the lines above the cursor take where they are wrapped to so many columns."""
-        drawn, cursor = self.renderer.last_rendered_screen, self.renderer._cursor_pos
-        if drawn is None or columns < 1 or not self._is_reflowed:
+    @property
+    def is_resized(self) -> bool:
+        """Whether the window has another size than what is live was drawn for."""
+        return self.renderer._last_size not in (None, self.output.get_size())
+
+    def go_to_top(self) -> None:
+        """Erase what is live, and put the cursor where it began, wherever the terminal has moved that."""
+        if extra := self._wrapped_rows(self.output.get_size().columns):
+            self.output.cursor_up(extra)
+        self.renderer.erase()
+
+    def _wrapped_rows(self, columns: int) -> int:
+        """How many more rows the lines above the cursor take, where the terminal has wrapped them to so many columns.
+
+        Right only for rows that were drawn once since they were last erased: some terminals (tmux) go on counting the
+        length that a row has had before.
+        """
+        drawn, size, cursor = self.renderer.last_rendered_screen, self.renderer._last_size, self.renderer._cursor_pos
+        if not self._is_reflowed or drawn is None or size is None or not 0 < columns < size.columns:
             return 0
         buffer = drawn.data_buffer
         ends = (max((x for x, cell in buffer[row].items() if cell.char != " "), default=0) for row in range(cursor.y))
         return sum(end // columns for end in ends) + cursor.x // columns
 
     def _on_resize(self) -> None:
-        """The window has another size: find the beginning of what is live, wherever the terminal has put it."""
-        if self.can_draw:
-            if extra := self.wrapped_rows(self.output.get_size().columns):
-                self.output.cursor_up(extra)
-            super()._on_resize()
+        self._tell_resize()
 
 
 class FrameOutput(Vt100_Output):

@@ -17,21 +17,33 @@ _MARKER = re.compile(r"([-+*]|(\d{1,9})[.)])(?=[ \t]|$)")
 _HEADING = re.compile(r"#{1,6}(?:[ \t]|$)")
 _UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*$")
 _MAX_DEPTH = 50  # lists within lists; a bound, so that a line of markers cannot make every later line slow
-CODE_PIECE_LINES = 60
+CODE_PIECE_LINES = 20
 """Code longer than this comes in several blocks, so that the beginning can be read while the rest is being written."""
+LIST_PIECE_LINES = 12
+LIST_PIECE_CHARS = 1_200
+"""A list with more than this before its newest item is cut there, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """A piece of the source, complete in itself. The texts of all blocks, joined, are the source.
 
-    A block with an `opening` goes on with the code of the block before it, whose fence that line has opened.
+    A block with an `opening` goes on with the code of the block before it, whose fence that line has opened. One with a
+    `number` goes on with the list that the block before it ends in (`is_cut`): its first item has that number, if the
+    items have numbers.
     """
 
     kind: Literal["markdown", "code"]
     text: str
     language: str = ""
     opening: str = ""
+    number: int | None = None
+    is_cut: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it belongs right below the block before it."""
+        return bool(self.opening) or self.number is not None
 
     @property
     def body(self) -> str:
@@ -93,18 +105,25 @@ class MarkdownStream:
         self._reset()
 
     def _reset(self) -> None:
-        self._lines: list[str] = []
-        """Lines of the block being built."""
-        self._has_content = False
-        self._length = 0
-        """Characters in those lines."""
+        self._begin_block()
         self._code: _Fence | None = None
         """The fence that this block is."""
         self._opening = ""
         """The line that opened that fence, once a piece of the code has been given away."""
         self._close_list()
 
+    def _begin_block(self) -> None:
+        self._lines: list[str] = []
+        """Lines of the block being built."""
+        self._has_content = False
+        self._length = 0
+        """Characters in those lines."""
+        self._number: int | None = None
+        """Of its first item, once a piece of the list has been given away."""
+
     def _close_list(self) -> None:
+        self._list: tuple[str, int] | None = None
+        """The outermost list: what marks its items, and the number of its last item."""
         self._items: list[int] = []
         """Open list items, outermost first: the column where the content of each starts."""
         self._nested: _Fence | None = None
@@ -159,7 +178,7 @@ class MarkdownStream:
             indent, rest = _measure(text)
             fence = fence or _opened_by(rest, indent, 0)
         if fence is None:
-            return Pending(Block("markdown", text), start > 0)
+            return Pending(Block("markdown", text, number=None if start > 0 else self._number), start > 0)
         opening = self._opening
         if start > 0:
             opening = opening or self._lines[0]
@@ -168,8 +187,8 @@ class MarkdownStream:
 
     @property
     def goes_on(self) -> bool:
-        """Whether what is coming belongs to code whose beginning has been given away."""
-        return bool(self._opening)
+        """Whether what is coming belongs to code or a list whose beginning has been given away."""
+        return bool(self._opening) or self._number is not None
 
     def _last(self, count: int) -> str:
         """The last `count` characters that have come."""
@@ -182,12 +201,17 @@ class MarkdownStream:
         return "".join(reversed(pieces))[max(found - count, 0) :]
 
     def _emit(self, blocks: list[Block]) -> None:
+        self._give_away(blocks)
+        self._reset()
+
+    def _give_away(self, blocks: list[Block], *, is_cut: bool = False) -> None:
+        """The lines so far become a block; what is open stays so."""
         if self._lines:
             text = "".join(self._lines)
-            is_code = self._code is not None
+            kind: Literal["markdown", "code"] = "code" if self._code else "markdown"
             language = self._code.language if self._code else ""
-            blocks.append(Block("code" if is_code else "markdown", text, language, self._opening))
-        self._reset()
+            blocks.append(Block(kind, text, language, self._opening, self._number, is_cut))
+        self._begin_block()
 
     def _emit_piece(self, fence: _Fence, blocks: list[Block]) -> None:
         """Give away the code so far; its fence stays open."""
@@ -230,22 +254,35 @@ class MarkdownStream:
             self._emit(blocks)
 
     def _take_content(self, line: str, indent: int, rest: str, blocks: list[Block]) -> None:
-        was_list, after_blank = bool(self._items), self._after_blank
+        open_items, after_blank = self._items, self._after_blank
         self._after_blank = self._item_is_empty = False
-        inner = [offset for offset in self._items if offset <= indent]
+        inner = [offset for offset in open_items if offset <= indent]
         fence = self._open_items(indent, rest, inner)
         if fence is not None and fence.offset == 0 and not self._items:
             self._emit(blocks)
             self._code = fence
-        elif was_list and after_blank and not self._items:
-            # The list is over: what follows stands on its own.
-            paragraph = self._in_paragraph, self._quoted
-            self._emit(blocks)
-            self._in_paragraph, self._quoted = paragraph
+        elif open_items and after_blank and not self._items:
+            self._give_away(blocks)  # the list is over: what follows stands on its own
         else:
             self._nested = fence
+            if self._items and not inner and self._items is not open_items:
+                self._take_item(rest, self._list if open_items else None, blocks)
         self._add(line)
         self._has_content = True
+
+    def _take_item(self, rest: str, before: tuple[str, int] | None, blocks: list[Block]) -> None:
+        """A line begins an outermost item; `before`: the list that was open, which is cut here if it is long."""
+        marker = _MARKER.match(rest)
+        assert marker is not None
+        sign = marker[0][-1]
+        if before is None or before[0] != sign:
+            self._list = sign, int(marker[2] or 0)
+            return
+        self._list = sign, before[1] + 1
+        is_long = len(self._lines) >= LIST_PIECE_LINES or self._length >= LIST_PIECE_CHARS
+        if is_long and not self._item_is_empty:  # an empty item may take no row: nothing would stand above what follows
+            self._give_away(blocks, is_cut=True)
+            self._number = self._list[1]
 
     def _open_items(self, indent: int, rest: str, inner: list[int]) -> _Fence | None:
         """Update the open items for a line with content; the fence it opens, if any.

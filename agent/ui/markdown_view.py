@@ -13,6 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import (  # type: ignore[attr-defined]  # MarkdownIt: the only way to set up rich's parser
     CodeBlock,
     Heading,
+    ListElement,
     ListItem,
     Markdown,
     MarkdownElement,
@@ -26,7 +27,7 @@ from rich.text import Text
 
 from agent.ui.console import code_theme
 from agent.ui.live.rows import Row, rendered_rows
-from agent.ui.markdown_stream import Block
+from agent.ui.markdown_stream import Block, MarkdownStream
 from agent.ui.sanitize import visible
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ _HIGHLIGHT_CHARS = 50_000
 _PROSE = re.compile(r"\n*+(?:[^\W\d_](?:[^\W_]|[ ,;:.!?'\"%()/-])*+(?<!  )(?:\n|\Z))++[ \n]*+")
 """Lines that begin with a letter and have nothing in them that Markdown could mean: these need no parser."""
 _LINE_END = re.compile(" *\n")
+_LISTS = frozenset({"bullet_list_open", "ordered_list_open"})
+_USUAL_LAST_NUMBER = 10
+"""The numbers of a list that comes in pieces stand as if it ended here; those that are longer make it wider."""
 _COLUMN_WIDTH = 6
 """A table with less room than this per column is shown row by row instead."""
 
@@ -45,9 +49,22 @@ def print_block(console: Console, block: Block, *, plain: bool = False) -> None:
 
     `plain`: nothing is drawn with lines, for those who hear it.
     """
-    rows = block_rows(console, block, console.width, plain=plain)
+    print_rows(console, block_rows(console, block, console.width, plain=plain))
+
+
+def print_rows(console: Console, rows: list[Row]) -> None:
+    """Print rows as they are."""
     if rows:
         console.print(Segments(segment for row in rows for segment in (*row, Segment.line())), end="")
+
+
+def markdown_rows(console: Console, text: str, width: int, *, plain: bool = False) -> list[Row]:
+    """The rows of a whole text, with a blank one between its blocks."""
+    stream, rows = MarkdownStream(), list[Row]()
+    for block in (*stream.feed(text), *stream.flush()):
+        if new := block_rows(console, block, width, plain=plain):
+            rows += [*([[]] if rows and not block.goes_on else []), *new]
+    return rows
 
 
 def block_rows(console: Console, block: Block, width: int, *, plain: bool = False) -> list[Row]:
@@ -56,7 +73,8 @@ def block_rows(console: Console, block: Block, width: int, *, plain: bool = Fals
     if not source.strip():
         return []
     try:
-        return _trimmed(console, _renderable(console, block, source, plain), width, keep_start=bool(block.opening))
+        renderable = _renderable(console, block, source, plain)
+        return _trimmed(console, renderable, width, keep_start=bool(block.opening), keep_end=block.is_cut)
     except Exception:  # a door to rich, markdown-it and pygments: the text matters more than its looks
         logger.exception("could not render a block of %d characters", len(source))
         return _trimmed(console, Text(source.strip("\n")), width)
@@ -68,7 +86,7 @@ def _renderable(console: Console, block: Block, source: str, plain: bool) -> Ren
     if _PROSE.fullmatch(source):
         return Text(_LINE_END.sub(" ", source.strip(" \n")))
     markdown = copy(_blank_markdown(plain, code_theme(console)))  # making one anew takes as long as rendering it
-    markdown.take(source)
+    markdown.take(source, block.number, is_cut=block.is_cut)
     return markdown
 
 
@@ -77,13 +95,15 @@ def code_rows(console: Console, code: str, language: str, width: int) -> list[Ro
     return rendered_rows(console, highlighted(console, code, language), width)
 
 
-def _trimmed(console: Console, renderable: RenderableType, width: int, *, keep_start: bool = False) -> list[Row]:
-    """The renderable's rows without the blank ones around them."""
+def _trimmed(
+    console: Console, renderable: RenderableType, width: int, *, keep_start: bool = False, keep_end: bool = False
+) -> list[Row]:
+    """The renderable's rows without the blank ones around them, unless those belong to what comes in pieces."""
     rows = rendered_rows(console, renderable, width)
     start, end = 0, len(rows)
     while start < end and not rows[start] and not keep_start:
         start += 1
-    while end > start and not rows[end - 1]:
+    while end > start and not rows[end - 1] and not keep_end:
         end -= 1
     return rows[start:end]
 
@@ -122,6 +142,26 @@ class _BareCode(CodeBlock):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         language = "" if self.lexer_name == "text" else self.lexer_name
         yield highlighted(console, str(self.text).rstrip(), language)
+
+
+class _List(ListElement):
+    """A list that may come in pieces: then nobody knows its last number yet."""
+
+    is_piece = False
+
+    @classmethod
+    def create(cls, markdown: Markdown, token: Any) -> ListElement:
+        element = super().create(markdown, token)
+        assert isinstance(element, _List)
+        element.is_piece = bool(token.meta.get("is_piece"))
+        return element
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.is_piece or self.list_type == "bullet_list_open":
+            yield from super().__rich_console__(console, options)
+            return
+        for number, item in enumerate(self.items, self.list_start or 0):
+            yield from item.render_number(console, options, number, max(number, _USUAL_LAST_NUMBER))
 
 
 class _NumberedItem(ListItem):
@@ -181,15 +221,23 @@ class PlainMarkdown(Markdown):
         "heading_open": _LeftHeading,
         "fence": _BareCode,
         "code_block": _BareCode,
+        "bullet_list_open": _List,
+        "ordered_list_open": _List,
         "list_item_open": _NumberedItem,
         "table_open": _WholeTable,
     }
 
-    def take(self, source: str) -> None:
-        """Become this text."""
+    def take(self, source: str, number: int | None = None, *, is_cut: bool = False) -> None:
+        """Become this text; `number` and `is_cut` are those of its `Block`."""
         self.markup = source
         self.parsed = _parser().parse(source)
         _keep_as_text(self.parsed)
+        lists = [token for token in self.parsed if token.level == 0 and token.type in _LISTS]
+        if is_cut and lists:
+            lists[-1].meta["is_piece"] = True
+        if number is not None and lists:
+            lists[0].meta["is_piece"] = True
+            lists[0].attrs["start"] = number
 
 
 class _WordMarkdown(PlainMarkdown):

@@ -50,6 +50,9 @@ class PlainComposer:
         """The next line is a request again."""
         self._prompt = "> "
 
+    def keep_draft(self) -> None:
+        """Nothing is kept of a line that was not sent."""
+
     def show_prompt(self) -> None:
         """Print what stands before the line that is waited for."""
         self.print(self._prompt)

@@ -56,8 +56,8 @@ ESCAPE_WAIT_S = 0.05
 """How long after the byte of Esc the rest of a key's sequence (arrows) may come."""
 CHORD_WAIT_S = 0.25
 """How long after Esc another key makes a chord with it (Esc Enter, what Alt-Enter sends)."""
-KEPT_ROWS = 12
-"""Rows that the live lines leave to the composer, its menu and the status line; half of a low window."""
+SETTLE_S = 0.1
+"""How long after a change of the window's size nothing is drawn: others often follow, and terminals take their time."""
 
 
 class View(Protocol):
@@ -104,12 +104,15 @@ class Screen:
         self._pending: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
         self._next_frame_s = 0.0
+        self._settled_s = 0.0
+        """Until then the window's size may still change."""
         source = source or create_input()
         read_pastes_quickly(source)
         self._live = LiveControl(self._live_rows)
         self._status = LiveControl(lambda: [self._view.status_line(self.columns)])
         self._app = InlineApplication(
             self._draw_frame,
+            self._resized,
             is_reflowed=reflows(environ),
             layout=Layout(self._regions(), focused_element=composer.buffer),
             key_bindings=merge_key_bindings([composer.key_bindings, self._signals()]),
@@ -122,7 +125,7 @@ class Screen:
             terminal_size_polling_interval=0.5 if sys.platform == "win32" else None,
         )
         self._app.ttimeoutlen = ESCAPE_WAIT_S
-        self._app.timeoutlen = CHORD_WAIT_S
+        self._app.timeoutlen = ESCAPE_WAIT_S if vi_mode else CHORD_WAIT_S  # in vi, Esc is a key of its own
 
     def _regions(self) -> HSplit:
         live = Window(self._live, dont_extend_height=True, wrap_lines=False)
@@ -132,7 +135,7 @@ class Screen:
     def _live_rows(self) -> list[StyleAndTextTuples]:
         """A blank row, then what is live."""
         size = self._output.get_size()
-        lines = self._view.live_lines(size.columns, max(1, size.rows - min(KEPT_ROWS, size.rows // 2)))
+        lines = self._view.live_lines(size.columns, max(2, min(size.rows - 8, size.rows * 2 // 5)))
         has_colour = self.console is not None and self.console.color_system is not None
         gap: list[StyleAndTextTuples] = [] if lines and not lines[0] else [[]]
         return [*gap, *(fragments(line, has_colour) for line in lines)]
@@ -182,15 +185,20 @@ class Screen:
         if self.console is not None and self.console.color_system:
             self._app.depth = DEPTHS.get(self.console.color_system, ColorDepth.DEPTH_1_BIT)
         await self._composer.prepare()
-        run = self._app.run_async(pre_run=self._begin, set_exception_handler=False)
+        begun = asyncio.Event()
+        run = self._app.run_async(pre_run=lambda: self._begin(begun), set_exception_handler=False)
         task = asyncio.create_task(run, name="screen")
+        task.add_done_callback(lambda _: begun.set())
         task.add_done_callback(lambda _: on_closed())
         try:
+            await begun.wait()
             with contextlib.redirect_stdout(self.file), contextlib.redirect_stderr(self.file):
                 yield
         finally:
             self._draw()
-            if self._app.is_running and not self._app.is_done:
+            if not begun.is_set():
+                task.cancel()
+            elif self._app.is_running and not self._app.is_done:
                 self._app.exit()
             await asyncio.wait({task})
             if self._timer is not None:
@@ -200,7 +208,8 @@ class Screen:
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.warning("the screen ended: %r", error)
 
-    def _begin(self) -> None:
+    def _begin(self, begun: asyncio.Event) -> None:
+        begun.set()
         self._composer.begin()
         early = [_unechoed(press) for press in self._app.input.read_keys()]
         store_typeahead(self._app.input, [*get_typeahead(self._app.input), *early])
@@ -262,13 +271,17 @@ class Screen:
     def _draw_frame(self, draw_live: Callable[[], None]) -> None:
         """Draw what was printed since the last frame, above what is live now."""
         started_s = self._clock()
+        if self._app.is_resized and self._settled_s < started_s - SETTLE_S:
+            self._resized()
+        if started_s < self._settled_s:
+            self.refresh()
+            return
         try:
             with self._output.frame() if isinstance(self._output, FrameOutput) else contextlib.nullcontext():
                 printed = self._take_whole_lines()
-                self._live.renew()
                 self._status.renew()
-                if printed or self._app.has_shrunk():
-                    self._app.renderer.erase()
+                if self._live.renew() or printed or self._app.has_shrunk() or self._app.is_resized:
+                    self._app.go_to_top()
                 if printed:
                     self._output.write_raw(printed)
                 draw_live()
@@ -278,6 +291,14 @@ class Screen:
                 self._app.exit(exception=EOFError())
         took_s = self._clock() - started_s
         self._next_frame_s = self._clock() + min(max(FRAME_S, took_s * FRAME_SHARE), LONGEST_FRAME_S)
+
+    def _resized(self) -> None:
+        """The window has another size: draw when it has settled."""
+        self._settled_s = self._next_frame_s = self._clock() + SETTLE_S
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.refresh()
 
     def _take_whole_lines(self) -> str:
         """What was printed, up to its last line end: the live lines begin on a line of their own."""

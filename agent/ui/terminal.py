@@ -57,7 +57,7 @@ from agent.ui.live.answer import LiveAnswer
 from agent.ui.live.rows import Row
 from agent.ui.live.tools import LiveTools
 from agent.ui.markdown_stream import Block, MarkdownStream
-from agent.ui.notices import operation_lines, plan_title, terminated_text
+from agent.ui.notices import OperationEnd, operation_lines, plan_title, terminated_text
 from agent.ui.plain_tools import PlainTools
 from agent.ui.sanitize import clip, visible
 from agent.ui.scrollback import SIGNS, WORDS, Scrollback
@@ -68,6 +68,8 @@ ToolPayload = ToolCallStarted | ToolOutput | ToolLog | ToolStateChange | ToolPro
 EndPayload = TurnComplete | Interrupted | ErrorRaised | SessionTerminated
 
 _PLAN_STYLES = {"completed": "tool.ok", "in_progress": "bold"}
+_PROMPT_LINES, _ANSWER_ROWS = 3, 12
+"""What is shown of the last prompt and the last answer of a session that goes on."""
 _ROOMY = 8
 """With fewer rows than this, the live lines have no blank ones between them."""
 
@@ -150,10 +152,17 @@ class TerminalRenderer:
         return [*answer, *tools, *end][-rows:]
 
     def expand_last(self) -> bool:
-        """Print the last tool output in full (at most 2,000 lines), and again: the one before. False: none (left)."""
+        """Print the last tool output in full (at most 2,000 lines), and again: the one before. False: none (left).
+
+        What a call has printed that runs now is the last one.
+        """
         is_there = self._results.expand()
         self._on_change()
         return is_there
+
+    def begin(self) -> None:
+        """The banner stands above now."""
+        self._out.last_kind = "banner"
 
     def handle(self, event: Event) -> None:
         """Show one event."""
@@ -194,11 +203,8 @@ class TerminalRenderer:
                 self._show_plan(payload)
             case TurnComplete() | Interrupted() | ErrorRaised() | SessionTerminated():
                 self._end_turn(payload)
-            case NewComplete():
-                self._plan = ()
-                self.note(*operation_lines(payload))
-            case Compacted() | UndoComplete() | ResumeComplete() | Renamed() | SettingsChanged():
-                self.note(*operation_lines(payload))
+            case Compacted() | UndoComplete() | NewComplete() | ResumeComplete() | Renamed() | SettingsChanged():
+                self._show_operation(payload)
             case Steered():
                 self._flush_text()
                 self._out.hanging("input", (">", "muted"), (visible(payload.text).strip(), "muted"))
@@ -214,6 +220,23 @@ class TerminalRenderer:
                 pass
             case _ as never:
                 assert_never(never)
+
+    def _show_operation(self, payload: OperationEnd) -> None:
+        self.note(*operation_lines(payload))
+        if isinstance(payload, NewComplete):
+            self._plan = ()
+        elif isinstance(payload, ResumeComplete):
+            self._show_last_words(payload)
+
+    def _show_last_words(self, payload: ResumeComplete) -> None:
+        """Where the conversation was left."""
+        if lines := visible(payload.last_prompt).strip().split("\n") if payload.last_prompt.strip() else []:
+            shown = [clip(line, self._out.width - 4) for line in lines[:_PROMPT_LINES]]
+            shown[-1] += " …" if len(lines) > len(shown) else ""
+            self._out.hanging("input", (">", "muted"), ("\n".join(shown), "muted"))
+        self._out.beginning(payload.last_answer, _ANSWER_ROWS)
+        if payload.last_prompt or payload.last_answer:
+            self._out.last_kind = "turn"
 
     # --- text --------------------------------------------------------------------------------------------------------
 

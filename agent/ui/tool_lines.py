@@ -16,6 +16,8 @@ _SCANNED_CHARS = 100_000
 _CHANGES_FILES = frozenset({"write", "edit"})
 """Tools whose reply has no size worth telling: their results say what changed instead."""
 _TRACEBACK = "Traceback (most recent call last)"
+STOPPED = "stopped"
+"""How a call ended that the person has stopped: what it had printed by then is not why."""
 NO_OUTPUT = "(no output)"
 """What tools that printed nothing say to the model."""
 _ENDINGS = (
@@ -23,9 +25,11 @@ _ENDINGS = (
     (re.compile(r"\[exit code (\S+)\]"), r"exit code \1"),
     (re.compile(r"\[Timed out after (\d+ s)\b.*\]"), r"timed out after \1"),
     (re.compile(r"\[Ended because it had printed more than ([\d,]+ bytes)\b.*\]"), r"ended after \1 of output"),
+    (re.compile(r"\[stopped\]"), STOPPED),
 )
 """What `bash` says last of a command that failed, and how that is put into a line."""
 _ENDING_LINES = 3
+_NO_TIME_S = 0.05
 _LOOKS_LIKE_A_REASON = re.compile(
     r"\b(error|fatal|exception|denied|refused|not found|no such file|timed out)\b|\w(Error|Exception)\b", re.IGNORECASE
 )
@@ -33,6 +37,18 @@ _LOOKS_LIKE_A_REASON = re.compile(
 
 QUIET_TOOLS = frozenset({"plan_tool"})
 """Tools whose effect is shown by an event of its own (the plan): of their calls only failures are."""
+_REJECTED = "rejected"
+"""What the display of a call begins with that the person did not allow; their reason may follow after a colon."""
+_ACCEPTED = "accepted"
+_SIZE = re.compile(r"\[[\d,]+ bytes\b.* in all\b.*\]")
+"""How much a command has printed, and where all of it is: one of the last lines of its display where that is cut."""
+_OWN_COMMAND = "shell_"
+
+
+def is_own_command(tool_call_id: str) -> bool:
+    """Whether the person has run it themselves (`!command`), in order to read what it prints."""
+    return tool_call_id.startswith(_OWN_COMMAND)
+
 
 # --- calls -----------------------------------------------------------------------------------------------------------
 
@@ -67,6 +83,10 @@ def _path(arguments: Mapping[str, Any]) -> str | None:
     return path if isinstance(path, str) and path else None
 
 
+def _nothing(_arguments: Mapping[str, Any]) -> str:
+    return ""
+
+
 def _step_count(arguments: Mapping[str, Any]) -> str | None:
     steps = arguments.get("todos")
     return counted(len(steps), "step") if isinstance(steps, list) else None
@@ -78,6 +98,7 @@ _CALL_FORMATTERS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "write": _path,
     "edit": _path,
     "plan_tool": _step_count,
+    "propose_plan": _nothing,  # the person has read it when they were asked
 }
 """How a tool's arguments are put into a line; None where they are not what the tool expects."""
 
@@ -89,15 +110,32 @@ def result_summary(result: ToolOutput, width: int) -> str:
     """`1.2s, 34 lines` for a success, `0.3s: exit code 2: what went wrong` for a failure; at most `width` columns."""
     if not result.success:
         return failure_summary(result, reason_lines(result.display or result.output, 1)[0], width)
-    size = diff_stat(result.display or "") if result.tool in _CHANGES_FILES else size_text(result.output)
+    has_words = result.tool in _CHANGES_FILES or result.display is not None
+    size = diff_stat(result.display or "") if has_words else size_text(result.output)
     return clip(", ".join(filter(None, [duration_text(result.duration_s), size])), width)
 
 
 def failure_summary(result: ToolOutput, reasons: list[str], width: int) -> str:
     """How long a failed call took, how it ended, and the first of `reasons` if it is the only one."""
     ending = ending_text(result.display or result.output) or ("" if reasons else "failed")
-    said = [duration_text(result.duration_s), ending, reasons[0] if len(reasons) == 1 else ""]
+    took = "" if result.display and result.duration_s < _NO_TIME_S else duration_text(result.duration_s)
+    said = [took, ending, reasons[0] if len(reasons) == 1 and ending != STOPPED else ""]
     return clip(": ".join(part for part in said if part), width)
+
+
+def is_rejected(result: ToolOutput) -> bool:
+    """Whether the person did not allow the call."""
+    display = result.display or ""
+    return not result.success and (display == _REJECTED or display.startswith(f"{_REJECTED}: "))
+
+
+def plan_verdict(result: ToolOutput) -> str:
+    """`plan accepted` or `plan sent back: why`; empty for other tools, and for plans that nobody was asked about."""
+    if result.tool != "propose_plan" or not result.display:
+        return ""
+    if is_rejected(result):
+        return "plan sent back" + result.display.removeprefix(_REJECTED)
+    return "plan accepted" if result.success and result.display == _ACCEPTED else ""
 
 
 def ending_text(text: str) -> str:
@@ -110,7 +148,15 @@ def ending_text(text: str) -> str:
     return ""
 
 
-def _is_ending(line: str) -> bool:
+def size_note(text: str) -> str:
+    """What a command's last lines say of the size of all of it, and where that is; empty where nothing was cut."""
+    lines = visible(text[-_SCANNED_CHARS:]).rstrip("\n").split("\n")
+    return next((line for line in reversed(lines[-_ENDING_LINES:]) if _SIZE.fullmatch(line)), "")
+
+
+def is_ending(line: str) -> bool:
+    """Whether a line of output only says how the command ended, or that there is nothing."""
+    line = line.strip()
     return line == NO_OUTPUT or any(pattern.fullmatch(line) for pattern, _ in _ENDINGS)
 
 
@@ -118,12 +164,12 @@ def reason_lines(text: str, limit: int) -> tuple[list[str], int]:
     """The lines of a failed tool's output that say why, at most `limit`, and how many follow them.
 
     They start at the exception of the last Python traceback, else at the first line that looks like an error, else at
-    the first line. How the command ended is not among them: see `ending_text`.
+    the first line. How the command ended is not among them, nor its size: see `ending_text` and `size_note`.
     """
     if len(text) > _SCANNED_CHARS:
         text = f"{text[: _SCANNED_CHARS // 2]}\n…\n{text[-_SCANNED_CHARS // 2 :]}"
     lines = [line.rstrip() for line in visible(text).split("\n") if line.strip()]
-    reasons = [line for line in lines if not _is_ending(line.strip())]
+    reasons = [line for line in lines if not is_ending(line) and not _SIZE.fullmatch(line)]
     reasons = reasons[_reason_at(reasons) :]
     return reasons[:limit], max(len(reasons) - limit, 0)
 

@@ -7,16 +7,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agent.protocol.events import ApprovalItem, ToolOutput
-from agent.ui.diff_view import is_diff, preview_text
+from agent.ui.diff_view import is_diff, preview_text, without_file_lines
 from agent.ui.sanitize import clip, visible
 from agent.ui.scrollback import Scrollback
 from agent.ui.tool_lines import (
     NO_OUTPUT,
+    STOPPED,
     counted,
     duration_text,
+    ending_text,
     failure_summary,
+    is_ending,
+    is_own_command,
+    is_rejected,
+    plan_verdict,
     reason_lines,
     result_summary,
+    size_note,
 )
 
 _TAIL_TOOLS = frozenset({"bash"})
@@ -26,14 +33,17 @@ _EXPANDED_LINES = 2_000
 _EXPANDED_COLUMNS = 400
 _HINT = " (Ctrl-O shows all)"
 _TOOL_COLUMNS = 40
+_NOTE_ROWS = 20
+"""Rows that a line with a path may take: enough for any, as it must not be cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Lines shown of a diff, of a command's output, of the reasons of a failure."""
+    """Lines shown of a diff, of a command's output (`own_lines`: of the person's), of the reasons of a failure."""
 
     diff_lines: int = 60
     output_lines: int = 4
+    own_lines: int = 30
     reason_lines: int = 6
 
 
@@ -48,6 +58,8 @@ class ToolResults:
         """Titles and whole outputs, the oldest first."""
         self._next = 0
         """How many of them, from the newest, have been expanded."""
+        self._so_far: tuple[str, str] | None = None
+        """Title and output of a call that runs, as long as nothing newer is finished."""
         self._approved: dict[str, str | None] = {}
         """Previews of calls that the person was asked about, by tool call id: they have been read."""
 
@@ -60,11 +72,13 @@ class ToolResults:
         self.keep(payload, after)
         tool, about = clip(payload.tool, _TOOL_COLUMNS), f"  ({after})" if after else ""
         signs = self._out.signs
+        if self._verdict(payload):
+            return
         if payload.success:
             summary = result_summary(payload, self._out.width)
             sign = (f"{signs.ok} ", "tool.ok")
             self._out.one_line("tool", sign, (tool, "tool.name"), (f" {summary}{about}", "muted"))
-            self._body(payload)
+            self._body(payload, after)
         else:
             self._failure(payload, lambda said: f" {said}{about}")
 
@@ -72,6 +86,8 @@ class ToolResults:
         """A call and its result in one: which call it was (`about`, one line) and what came of it."""
         self.keep(payload, about)
         tool, signs = clip(payload.tool, _TOOL_COLUMNS), self._out.signs
+        if self._verdict(payload):
+            return
         if payload.success:
             summary = result_summary(payload, self._out.width)
             room = max(self._out.width - len(tool) - len(summary) - 6, 8)
@@ -79,7 +95,7 @@ class ToolResults:
             self._out.one_line(
                 "tool", (f"{signs.ok} ", "tool.ok"), (tool, "tool.name"), (call, ""), (f"  {summary}", "muted")
             )
-            self._body(payload)
+            self._body(payload, about)
         else:
             call = f"  {clip(about, self._out.width)}" if about else ""
             self._failure(payload, lambda said: f"{call}  {said}")
@@ -97,19 +113,33 @@ class ToolResults:
 
     def keep(self, payload: ToolOutput, about: str) -> None:
         """Remember what the person may want to see: the diff, or else all that there is to read."""
+        self._so_far = None
+        if is_rejected(payload):
+            return
         display = payload.display or ""
-        text = display if is_diff(display) or display.count("\n") >= self._limits.output_lines else payload.output
+        is_long = payload.tool not in _TAIL_TOOLS and display.count("\n") >= self._limits.output_lines
+        text = display if is_diff(display) or is_long else payload.output
         if text.strip() and text.strip() != NO_OUTPUT:
             title = f"{clip(payload.tool, _TOOL_COLUMNS)}  {clip(about, 200)}".rstrip()
             self._kept.append((title, text))
         self._next = 0
 
+    def printing(self, tool: str, about: str, text: str) -> None:
+        """A call that runs has printed `text` so far."""
+        self._so_far = f"{clip(tool, _TOOL_COLUMNS)}  {clip(about, 200)}".rstrip() + "  (so far)", text
+
     def expand(self) -> bool:
-        """Print the last output in full, and with the next call the one before; False if there is none (left)."""
-        if self._next >= len(self._kept):
+        """Print the last output in full, and with the next call the one before; False if there is none (left).
+
+        What a call has printed that runs now is the last one.
+        """
+        if self._so_far is not None:
+            (title, text), self._so_far = self._so_far, None
+        elif self._next < len(self._kept):
+            self._next += 1
+            title, text = self._kept[-self._next]
+        else:
             return False
-        self._next += 1
-        title, text = self._kept[-self._next]
         lines = visible(text).rstrip("\n").split("\n")
         self._out.one_line("expanded", (title, "bold"), (f"  {counted(len(lines), 'line')}", "muted"))
         hidden = len(lines) - _EXPANDED_LINES
@@ -121,26 +151,62 @@ class ToolResults:
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
+    def _verdict(self, payload: ToolOutput) -> bool:
+        """What the person has said of a plan, in place of its result; False for everything else."""
+        verdict = clip(plan_verdict(payload), self._out.width * 4)
+        if verdict:
+            signs = self._out.signs
+            sign = (signs.ok, "tool.ok") if payload.success else (signs.fail, "tool.fail")
+            self._out.hanging("tool", sign, (verdict, "" if payload.success else "tool.fail"))
+        return bool(verdict)
+
     def _failure(self, payload: ToolOutput, sentence: Callable[[str], str]) -> None:
-        reasons, more = reason_lines(payload.display or payload.output, self._limits.reason_lines)
+        text = payload.display or payload.output
+        is_read = is_own_command(payload.tool_call_id) and "\n" in text
+        reasons, more = ([], 0) if is_read else reason_lines(text, self._limits.reason_lines)
         summary = failure_summary(payload, reasons, self._out.width * 4)
         tool = clip(payload.tool, _TOOL_COLUMNS)
         sign = (self._out.signs.fail, "tool.fail")
         self._out.hanging("tool", sign, (tool, "tool.name"), (sentence(summary), "tool.fail"))
-        if len(reasons) > 1:
+        if is_read:
+            self._tail(payload)
+            return
+        if len(reasons) > 1 or ending_text(text) == STOPPED:
             after = [f"… {counted(more, 'more line')}{self._hint}"] if more else []
             self._out.indented("tool", [*reasons, *after], "tool.fail")
+        self._size(text)
 
-    def _body(self, payload: ToolOutput) -> None:
-        shown = self._limits.output_lines
+    def _body(self, payload: ToolOutput, path: str) -> None:
+        """What is worth seeing below the line of a call that went well; `path` stands there if it has changed one."""
         if payload.display and payload.display == self._approved.get(payload.tool_call_id):
             return
-        if payload.display:
-            text = visible(payload.display)
-            limit = self._limits.diff_lines if is_diff(text) else shown
+        if payload.tool in _TAIL_TOOLS:
+            self._tail(payload)
+        elif payload.display:
+            text = without_file_lines(visible(payload.display), path)
+            limit = self._limits.diff_lines if is_diff(text) else self._limits.output_lines
             self._out.text("tool", preview_text(text, limit, self._out.width * 4, self._hint), indent=2)
-        elif payload.tool in _TAIL_TOOLS and shown and payload.output.strip() != NO_OUTPUT:
-            lines = [line.rstrip() for line in visible(payload.output).split("\n") if line.strip()]
-            hidden = len(lines) - shown
-            before = [f"… {counted(hidden, 'line')} before{self._hint}"] if hidden > 0 else []
-            self._out.indented("tool", [*before, *lines[-shown:]], "muted")
+
+    def _tail(self, payload: ToolOutput) -> None:
+        """The last lines that a command has printed; of one of the person's own more, and as they are."""
+        is_own = is_own_command(payload.tool_call_id)
+        shown = self._limits.own_lines if is_own else self._limits.output_lines
+        text = payload.display or payload.output
+        note = size_note(text)
+        lines = [line.rstrip() for line in visible(text).split("\n") if is_own or line.strip()]
+        if is_own or note:  # what has no place of its own stays among the lines
+            lines = [line for line in lines if not line or not (line == note or is_ending(line))]
+        while lines and not lines[-1]:
+            lines.pop()
+        if not shown or not lines or text.strip() == NO_OUTPUT:
+            return
+        hidden = len(lines) - shown
+        before = [f"… {counted(hidden, 'line')} before{self._hint}"] if hidden > 0 else []
+        before = ["… lines before"] if note else before  # how many, and where, is in the note
+        self._out.indented("tool", [*before, *lines[-shown:]], "muted")
+        self._size(text)
+
+    def _size(self, text: str) -> None:
+        """How much there is in all, and where."""
+        if note := size_note(text):
+            self._out.indented("tool", [note], "muted", _NOTE_ROWS)

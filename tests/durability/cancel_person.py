@@ -25,7 +25,7 @@ THOUGHTS = "Words of the model fill the window, and unlike results they cannot b
 SCRIPT: tuple[dict[str, Any], ...] = (
     {"window": 8_000},
     {"when": f"^{SUMMARY_PROMPT}", "text": "Looked at much; all is well."},
-    {"when": f"^{QUESTION[:-1]}", "text": ANSWER},
+    {"when": f"(?m)^{QUESTION[:-1]}", "text": ANSWER},
     calls(call("look", {"lines": 1}), call("look", {"lines": 2}), call("fail"), text="Three at once."),
     {"text": ["never seen"], "error": {"status": 503, "message": "overloaded"}},
     calls(call("launch"), call("look", {"lines": 3})),

@@ -30,7 +30,7 @@ from tests.fakes import reply
 from tests.fakes.openai_server import FakeOpenAI
 from tests.unit.core.loop import PATIENCE_S, Loop, call, calls, running, surroundings, write_script
 
-STILL_THERE = {"when": f"^{QUESTION[:-1]}", "text": ANSWER}
+STILL_THERE = {"when": f"(?m)^{QUESTION[:-1]}", "text": ANSWER}
 
 
 def quick(tmp_path: Path) -> Surroundings:

@@ -30,12 +30,13 @@ def talk(env: dict[str, str], tmp_path: Path, work: Path) -> Iterator[Talk]:
         *answers: dict[str, Any],
         args: tuple[str, ...] = (),
         more_env: dict[str, str] | None = None,
-        **size: int,
+        columns: int = 100,
+        rows: int = 30,
     ) -> Terminal:
         script = tmp_path / "script.jsonl"
         script.write_text("\n".join(json.dumps(answer) for answer in answers))
         model = ("-m", f"replay/{script}") if answers else ()
-        terminal = Terminal([*model, *args], env | (more_env or {}), cwd=work, **size)
+        terminal = Terminal([*model, *args], env | (more_env or {}), cwd=work, columns=columns, rows=rows)
         terminals.append(terminal)
         if answers:
             terminal.wait_for("Ctrl-D leaves")

@@ -439,7 +439,7 @@ def test_rewind_takes_back_chat_and_files_and_offers_the_prompt(talk: Talk, work
     ask(terminal, "/rewind files now")
     terminal.wait_for("Say /rewind, or a turn")
     ask(terminal, "/rewind files")
-    terminal.wait_for(r"1  make one\n  2  make two\n\nRewind to before which turn\?")
+    terminal.wait_for(r"1  make one\n2  make two\n\nRewind to before which turn\?")
     ask(terminal, "2")
     terminal.wait_for(r"Put back as before: a.txt")
     assert (work / "a.txt").read_text() == "one\n"
@@ -498,7 +498,7 @@ def test_a_session_is_renamed_found_and_resumed(talk: Talk) -> None:
     again.key("ctrl-c")
     again.wait_for("Nothing is resumed")
     ask(again, "/resume nothing like it")
-    again.wait_for("there is no session 'nothing like it'")
+    again.wait_for("There is no session 'nothing like it'")
     ask(again, "/resume colour")
     again.wait_for(r"Resumed “Colours \[/x\]”: 2 messages")
     ask(again, "/status")

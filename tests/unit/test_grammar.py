@@ -45,6 +45,10 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         *("processing", "llm_call", "assistant_stream_end", started("1"), started("2"), "tool_log"),
         *(output("1"), output("2"), *CHUNKS, started("3"), output("3"), *CHUNKS, "turn_complete"),
     ),
+    "outputs as they come": session(
+        *("processing", started("1"), started("2"), output("2"), output("1"), asked("3", "4")),
+        *(output("4"), output("3"), "processing", "turn_complete"),
+    ),
     "one by one": session("processing", started("1"), output("1"), started("2"), output("2"), "turn_complete"),
     "retry after a cut stream": session(
         "processing", "assistant_chunk", "assistant_stream_end", "tool_log", *CHUNKS, "turn_complete"
@@ -130,13 +134,9 @@ BAD: dict[str, tuple[str, list[dict[str, Any]]]] = {
     ),
     "id again": ("came before", session("processing", started("1"), output("1"), started("1"), output("1"))),
     "no id": ("without an id", session("processing", started(""))),
-    "order": (
-        "in the order",
-        session("processing", started("1"), started("2"), output("2"), output("1"), "turn_complete"),
-    ),
-    "order of approved": (
-        "in the order",
-        session("processing", asked("1", "2"), output("2"), output("1"), "processing", "turn_complete"),
+    "an output after the model's next words": (
+        "has no tool_output",
+        session("processing", started("1"), started("2"), output("2"), *CHUNKS, output("1"), "turn_complete"),
     ),
     "no stream end": ("no assistant_stream_end", session("processing", "assistant_chunk", "llm_call", "turn_complete")),
     "no stream end before a tool": ("no assistant_stream_end", session("processing", "assistant_chunk", started("1"))),

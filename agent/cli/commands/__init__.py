@@ -13,7 +13,7 @@ from agent.cli.commands import (
     turns,
     workspace,
 )
-from agent.cli.commands.registry import carry_out, command_hints, find, is_command
+from agent.cli.commands.registry import carry_out, command_hints, find, is_command, is_for_us
 
 __all__ = [
     "carry_out",
@@ -23,6 +23,7 @@ __all__ = [
     "doctor",
     "find",
     "is_command",
+    "is_for_us",
     "modes",
     "money",
     "project",

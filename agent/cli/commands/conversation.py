@@ -16,6 +16,7 @@ KEYS = (
     ("Enter", "send; while a turn runs, pass it on to it"),
     ("Alt-Enter, \\ Enter", "a new line"),
     ("Tab", "complete a command, an argument or a @file"),
+    ("Up", "earlier requests"),
     ("Ctrl-R", "search what was typed before"),
     ("Ctrl-G", "write in $EDITOR"),
     ("Ctrl-O", "show the last output in full"),
@@ -24,6 +25,7 @@ KEYS = (
     ("Esc Esc", "rewind"),
     ("Ctrl-C", "stop the turn; twice: leave"),
     ("Ctrl-D", "leave"),
+    ("Ctrl-Z", "put the program in the background; fg brings it back"),
     ("@file", "name a file"),
     ("!command", "run a command; its output goes to the model, too"),
     ("#note", "add a note to AGENTS.md"),
@@ -34,7 +36,7 @@ _WIDEST_NAMES = 30
 _NARROW_COLUMNS = 60
 
 
-@command("help", "[command]", group="Program")
+@command("help", "[command]", group="Program", aliases=("?",))
 async def show_help(app: App, argument: str) -> None:
     """List the commands and keys, or tell about one command."""
     width = app.console.width
@@ -52,16 +54,16 @@ def _all(width: int) -> str:
     for group in GROUPS:
         members = [(_title(one), one.help) for _, one in sorted(REGISTRY.items()) if one.group == group]
         if members:
-            parts.append(f"  {group}\n{_table(members, width)}")
-    parts.append(f"  Keys\n{_table(KEYS, width)}")
+            parts.append(f"{group}\n{_table(members, width)}")
+    parts.append(f"Keys\n{_table(KEYS, width)}")
     return "\n\n".join(parts)
 
 
 def _about(one: Command, width: int) -> str:
-    parts = [f"  {_title(one)}", _wrapped(one.help, width, 4)]
-    parts += [_wrapped(paragraph, width, 4) for paragraph in one.details.split("\n\n") if paragraph]
+    parts = [_title(one), _wrapped(one.help, width, 2)]
+    parts += [_wrapped(paragraph, width, 2) for paragraph in one.details.split("\n\n") if paragraph]
     if one.choices:
-        parts.append(_wrapped(f"For example: {', '.join(one.choices)}", width, 4))
+        parts.append(_wrapped(f"For example: {', '.join(one.choices)}", width, 2))
     return "\n".join(parts)
 
 
@@ -73,10 +75,10 @@ def _title(one: Command) -> str:
 def _table(rows: Iterable[tuple[str, str]], width: int) -> str:
     """Names and what they mean, aligned; below each other where there is no room for two columns."""
     is_narrow = width < _NARROW_COLUMNS
-    indent = 8 if is_narrow else 4 + _WIDEST_NAMES + 2
+    indent = 6 if is_narrow else 2 + _WIDEST_NAMES + 2
     lines = []
     for name, text in rows:
-        head, described = f"    {name}", _wrapped(text, width, indent)
+        head, described = f"  {name}", _wrapped(text, width, indent)
         fits = not is_narrow and len(name) <= _WIDEST_NAMES
         lines.append(head.ljust(indent) + described[indent:] if fits else f"{head}\n{described}")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ async def mode(app: App, argument: str) -> None:
     """Show how much runs without asking, or change it."""
     wanted = argument.lower()
     if not wanted:
-        app.say("\n".join(f"  {'>' if one == app.status.mode else ' '} {one:<10} {MEANINGS[one]}" for one in MODES))
+        app.say("\n".join(f"{'*' if one == app.status.mode else ' '} {one:<10} {MEANINGS[one]}" for one in MODES))
     elif wanted in MODES:
         await app.operate(OpType.CONFIGURE, {"mode": wanted})
     else:
@@ -33,7 +33,7 @@ async def plan(app: App, argument: str) -> None:
     """
     if app.status.mode == "plan":
         if not argument:
-            app.say("  Plan mode is on already: say what to plan.")
+            app.say("Plan mode is on already: say what to plan.")
     elif not isinstance(await app.operate(OpType.CONFIGURE, {"mode": "plan"}), SettingsChanged):
         return  # the reason is on the screen
     if argument:

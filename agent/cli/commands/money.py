@@ -30,7 +30,7 @@ async def budget(app: App, argument: str) -> None:
             app.complain("Say an amount in US dollars, such as /budget 5, or /budget off.")
             return
         await app.operate(OpType.CONFIGURE, {"cap_usd": cap_usd})
-    app.say(f"  {cap_text(app.status.budget)}")
+    app.say(cap_text(app.status.budget))
 
 
 @command("cost", group="Money")
@@ -46,7 +46,7 @@ async def cost(app: App, _argument: str) -> None:
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for name, *figures, money in rows:
         columns = [f"{text:>{width}}" for text, width in zip(figures, widths[1:], strict=False)]
-        app.say("  ".join(["", f"{name:<{widths[0]}}", *columns, money]).rstrip())
+        app.say("  ".join([f"{name:<{widths[0]}}", *columns, money]).rstrip())
 
 
 def cost_text(conversation: Conversation) -> str:

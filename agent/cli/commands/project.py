@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.commands.registry import Group, command
+from agent.cli.commands.wording import sentence
 from agent.config_loading import config_dir, home_dir
 from agent.context_manager.memory import (
     FILE_LIMIT_BYTES,
@@ -67,8 +68,8 @@ async def memory(app: App, argument: str) -> None:
     listed = await asyncio.to_thread(_guidance, app)
     if not verb:
         for index, one in enumerate(listed, 1):
-            app.say(f"  {index}  {_guidance_line(one, app)}")
-        app.say(f"  {LATER}")
+            app.say(f"{index}  {_guidance_line(one, app)}")
+        app.say(LATER)
         return
     path = await asyncio.to_thread(_project_file, app) if not number else _numbered(listed, number)
     if path is None:
@@ -88,7 +89,7 @@ async def _edit(app: App, path: Path) -> None:
     except OSError as error:
         app.complain(visible(describe_os_error(error, path.parent, "create")))
     else:
-        app.say(f"  {LATER}")
+        app.say(LATER)
 
 
 def _guidance(app: App) -> list[_Guidance]:
@@ -136,14 +137,14 @@ async def remember(app: App, note: str) -> str | None:
     """
     note = visible(note).strip()
     if not note:
-        app.complain("Say what to remember, for example: #run the tests with uv run pytest -n0")
+        app.complain("Say what to remember behind the #, such as: #run the tests with uv run pytest -n0.")
         return None
     try:
         path, size_bytes = await asyncio.to_thread(_add_note, _project_file(app), note)
     except FileToolError as error:
         app.complain(visible(str(error), keep_newlines=False))
         return None
-    app.say(f"  Noted in {visible(_short(path, home_dir(app.environ)), keep_newlines=False)}.")
+    app.say(f"Noted in {visible(_short(path, home_dir(app.environ)), keep_newlines=False)}.")
     if size_bytes > FILE_LIMIT_BYTES:
         sizes = f"{bytes_text(size_bytes)}, and only the first {bytes_text(FILE_LIMIT_BYTES)} are read"
         app.complain(f"The file has {sizes}: shorten it (/memory edit).")
@@ -187,15 +188,15 @@ async def export(app: App, argument: str) -> None:
     wanted, suffix = _wanted(argument)
     conversation = app.status.conversation
     if not conversation.prompts:
-        app.complain("There is nothing to export yet.")
+        app.complain("There is nothing to export yet: ask something first.")
         return
     name = f"ml-intern-{_slug(conversation.title) or date.today().isoformat()}-{conversation.session_id[:8]}{suffix}"
     try:
         path = await asyncio.to_thread(_export, app.state_dir, conversation.session_id, app.workspace / wanted, name)
     except (SessionError, ExportError) as error:
-        app.complain(f"Nothing was exported: {visible(str(error), keep_newlines=False)}")
+        app.complain(sentence(f"Nothing was exported: {visible(str(error), keep_newlines=False)}"))
     else:
-        app.say(f"  Written to {visible(str(path), keep_newlines=False)}")
+        app.say(f"Written to {visible(str(path), keep_newlines=False)}")
 
 
 def _wanted(argument: str) -> tuple[Path, str]:
@@ -225,7 +226,7 @@ def _export(state_dir: Path, session_id: str, wanted: Path, name: str) -> Path:
         except (OSError, ValueError) as error:
             raise ExportError(f"{path} cannot be written ({getattr(error, 'strerror', None) or error})") from error
         return candidate
-    raise ExportError(f"{path} and {_MOST_COPIES - 1} names like it exist; give another")
+    raise ExportError(f"{path} and {_MOST_COPIES - 1} names like it exist; give another name")
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -255,7 +256,7 @@ def _session_text(state_dir: Path, session_id: str, *, as_json_file: bool) -> st
     try:
         info = SessionIndex(state_dir).find(session_id)
     except SessionNotFoundError as error:
-        raise ExportError("this session is not kept on disk (save_sessions in the settings).") from error
+        raise ExportError("this session is not kept on disk (save_sessions in the settings)") from error
     restored = restore(info.path)
     if not as_json_file:
         return markdown(info, restored)

@@ -79,7 +79,7 @@ def unavailable(name: str, text: str) -> None:
 
 def command_hints() -> list[CommandHint]:
     """What the composer's completion needs to know of the commands."""
-    return [CommandHint(one.name, one.usage, one.help, one.choices) for one in REGISTRY.values()]
+    return [CommandHint(one.name, one.usage, one.help, one.choices, one.aliases) for one in REGISTRY.values()]
 
 
 def is_command(text: str) -> bool:
@@ -90,6 +90,12 @@ def is_command(text: str) -> bool:
     name = word[1:].lower()
     is_known = not name or _named(name) is not None or name in _UNAVAILABLE
     return "/" not in name and (is_known or not os.path.exists(word))  # noqa: PTH110 - Path raises
+
+
+def is_for_us(text: str) -> bool:
+    """Whether a line is a command, a shell command (`!ls`) or a note (`#use uv`), and so not for the model."""
+    is_note = text.startswith("#") and not text.startswith("##") and "\n" not in text
+    return text.startswith("!") or is_note or is_command(text)
 
 
 def find(text: str) -> tuple[Command, str]:
@@ -116,7 +122,7 @@ async def carry_out(app: App, text: str) -> None:
         app.complain(str(error))
         return
     if argument and not command.usage:
-        app.complain(f"/{command.name} takes no argument.")
+        app.complain(f"/{command.name} takes no argument: say /{command.name} alone.")
         return
     await command.run(app, argument)
 

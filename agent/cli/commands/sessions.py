@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from agent.cli.commands.registry import command
+from agent.cli.commands.wording import sentence
 from agent.protocol.operations import OpType
 from agent.ui.sanitize import visible
 
@@ -25,7 +26,7 @@ async def resume(app: App, argument: str) -> None:
     try:
         chosen = await _choose(app, text, everywhere)
     except (SessionError, OSError) as error:
-        app.complain(visible(str(error)))
+        app.complain(sentence(visible(str(error))))
         return
     if chosen is not None:
         await app.operate(OpType.RESUME, {"path": str(chosen.path), "fork": False})
@@ -36,12 +37,12 @@ async def _choose(app: App, text: str, everywhere: bool) -> SessionInfo | None:
     listed = await asyncio.to_thread(_sessions, app, "", everywhere)
     if not text:
         if not listed:
-            app.say("  No other session is saved here." + ("" if everywhere else " /resume --all looks everywhere."))
+            app.say("No other session is saved here." + ("" if everywhere else " /resume --all looks everywhere."))
             return None
         _show(app, listed)
-        text = await app.ask("Resume which one?") or ""
+        text = await app.ask("Resume which one? (Enter: none)") or ""
     if not text:
-        app.say("  Nothing is resumed.")
+        app.say("Nothing is resumed.")
         return None
     if text.isdecimal() and 1 <= int(text) <= len(listed):
         return listed[int(text) - 1]
@@ -82,4 +83,4 @@ def _show(app: App, listed: list[SessionInfo], *, numbered: bool = True) -> None
     width = len(str(len(listed)))
     for number, info in enumerate(listed, 1):
         head = f"{number:>{width}}  " if numbered else ""
-        app.say(f"  {head}{session_line(info)}")
+        app.say(f"{head}{session_line(info)}")

@@ -15,13 +15,17 @@ _THEMES: tuple[ThemeName, ...] = get_args(ThemeName)
 
 @command("theme", "[auto|dark|light]", group="Program", choices=_THEMES)
 async def theme(app: App, argument: str) -> None:
-    """Change the colours, for a dark or a light terminal.
+    """Show or change the colours: for a dark or a light terminal.
 
     Only the 16 colours of the terminal's own palette are used. `auto` asks the environment (COLORFGBG).
     """
+    choices = "/theme auto, /theme dark or /theme light"
+    if not argument:
+        app.say(f"Now: {app.theme_name}. Change it with {choices}.")
+        return
     name = next((name for name in _THEMES if name == argument.strip().lower()), None)
     if name is None:
-        app.complain("Say /theme auto, /theme dark or /theme light.")
+        app.complain(f"There is no such theme; say {choices}.")
         return
     app.set_theme(name)
-    app.say(f'  Colours for: {name}. To keep them, set "theme": "{name}" in your configuration file.')
+    app.say(f'Colours for: {name}. To keep them, set "theme": "{name}" in your configuration file.')

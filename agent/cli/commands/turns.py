@@ -36,13 +36,13 @@ async def rewind(app: App, argument: str) -> None:
         return
     count = len(app.status.conversation.prompts)
     if not count:
-        app.say("  There is no turn to go back to.")
+        app.say("There is no turn to go back to.")
         return
     if not number:
         _list_turns(app)
-        number = await app.ask("Rewind to before which turn?") or ""
+        number = await app.ask("Rewind to before which turn? (Enter: none)") or ""
     if not number:
-        app.say("  Nothing is rewound.")
+        app.say("Nothing is rewound.")
     elif not number.isdecimal() or not 1 <= int(number) <= count:
         app.complain(f"There is no turn {clip(number, 20)}; the turns are 1 to {count}.")
     else:
@@ -53,7 +53,7 @@ def _list_turns(app: App) -> None:
     prompts = app.status.conversation.prompts
     width = len(str(len(prompts)))
     for number, prompt in enumerate(prompts, 1):
-        app.say(f"  {number:>{width}}  {clip(prompt, _PROMPT_COLUMNS)}")
+        app.say(f"{number:>{width}}  {clip(prompt, _PROMPT_COLUMNS)}")
 
 
 async def _take_back(app: App, turns: int, what: str) -> None:

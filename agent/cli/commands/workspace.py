@@ -37,10 +37,10 @@ async def tools(app: App, _argument: str) -> None:
     if not isinstance(report, ContextReport):
         return
     if not report.tools:
-        app.say("  The model has no tools.")
+        app.say("The model has no tools.")
         return
     width = max(len(tool.name) for tool in report.tools)
-    app.say("\n".join(f"  {tool.name:<{width}}  {visible(tool.summary, False)}" for tool in report.tools))
+    app.say("\n".join(f"{tool.name:<{width}}  {visible(tool.summary, False)}" for tool in report.tools))
 
 
 @command("diff", group="Workspace")
@@ -56,9 +56,9 @@ async def diff(app: App, _argument: str) -> None:
         text = visible(report.diff)
         app.show(preview_text(text, text.count("\n") + 1, _DIFF_COLUMNS))
     else:
-        app.say("  No changes.")
+        app.say("No changes.")
     if report.not_covered:
-        app.say(f"  Note: {visible(report.not_covered, False)}")
+        app.say(f"Note: {visible(report.not_covered, False)}")
 
 
 @command("feedback", "good|bad [comment]", group="Workspace", choices=tuple(_RATINGS))
@@ -74,7 +74,7 @@ async def feedback(app: App, argument: str) -> None:
         return
     end = await app.operate(OpType.FEEDBACK, {"rating": rating, "comment": comment.strip()})
     if isinstance(end, Feedback):
-        app.say("  Kept in the session's journal on this machine; it goes nowhere.")
+        app.say("Kept in the session's journal on this machine; it goes nowhere.")
 
 
 def context_text(report: ContextReport) -> str:
@@ -87,15 +87,15 @@ def context_text(report: ContextReport) -> str:
     figures = [f"{size:,}" for size in sizes]
     column = max(map(len, figures))
     lines = [
-        f"  {_bar(sizes)}  about {report.used_tokens:,} of {report.window_tokens:,} tokens",
+        f"{_bar(sizes)}  about {report.used_tokens:,} of {report.window_tokens:,} tokens",
         *(
-            f"  {mark} {name:<{width}}  {figure:>{column}}  {_percent(size, report.window_tokens):>5}"
+            f"{mark} {name:<{width}}  {figure:>{column}}  {_percent(size, report.window_tokens):>5}"
             for mark, name, figure, size in zip(_MARKS, names, figures, sizes, strict=True)
         ),
-        f"  Above {report.threshold_tokens:,} tokens the conversation is shortened.",
+        f"Above {report.threshold_tokens:,} tokens the conversation is shortened.",
     ]
-    files = [f"  Memory: {clip(path, 200)}" for path in report.memory_files]
-    return "\n".join([*lines, *(files or ["  Memory: no AGENTS.md here; /init writes one."])])
+    files = [f"Memory: {clip(path, 200)}" for path in report.memory_files]
+    return "\n".join([*lines, *(files or ["Memory: no AGENTS.md here; /init writes one."])])
 
 
 def _bar(sizes: Iterable[int]) -> str:

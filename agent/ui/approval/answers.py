@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any, Literal
@@ -17,6 +18,11 @@ _ALWAYS = frozenset({"a", "always"})
 _EDIT = frozenset({"e", "edit"})
 _UNCLEAR = frozenset({"", "ok", "okay", "k", "sure", "yep", "yeah", "?"})
 """Neither a clear yes nor a reason to refuse: asked again."""
+_MEANT_AS_YES = frozenset(
+    {"yes please", "yes do it", "yes go ahead", "ok go", "ok do it", "ok go ahead", "go", "go ahead", "go on", "do it"}
+    | {"please do", "sure thing", "sure go ahead", "looks good", "lgtm", "fine", "approve", "approved", "y please"}
+)
+"""Would be taken for a refusal, which nobody means by them: asked again as well."""
 _MAX_COMPARED = 4_000_000
 """Lines before times lines after: beyond it, comparing would take longer than reading."""
 _SUFFIXES = {"bash": ".sh", "hf_jobs": ".py", "propose_plan": ".md"}
@@ -63,7 +69,8 @@ def parse_answer(text: str, item: ApprovalItem) -> ApprovalAnswer | Literal[Acti
         return ApprovalAnswer(call_id, approved=True, always_rule=item.always_rule) if item.always_rule else None
     if word in _EDIT:
         return EDIT if editor_text(item) is not None else None
-    return None if word in _UNCLEAR else ApprovalAnswer(call_id, approved=False, feedback=text)
+    is_unclear = word in _UNCLEAR or " ".join(re.findall(r"\w+", word)) in _MEANT_AS_YES
+    return None if is_unclear else ApprovalAnswer(call_id, approved=False, feedback=text)
 
 
 def editor_text(item: ApprovalItem) -> str | None:

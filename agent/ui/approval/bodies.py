@@ -29,9 +29,10 @@ def _command_body(item: ApprovalItem) -> Body:
 def _file_body(item: ApprovalItem) -> Body:
     """The path and the diff; without a diff the call would fail or was edited, and all it says is shown."""
     path = item.arguments.get("path")
-    head = [Text(escaped(path, False), "bold")] if isinstance(path, str) else []
-    shown = {"path"} if head else set[str]()
-    return joined(*head, preview(item.preview) if item.preview else others(item.arguments, shown))
+    if not isinstance(path, str):
+        return preview(item.preview) if item.preview else others(item.arguments, ())
+    head = Text(escaped(path, False), "bold")
+    return joined(head, preview(item.preview, path) if item.preview else others(item.arguments, {"path"}))
 
 
 def _plan_body(item: ApprovalItem) -> Body:

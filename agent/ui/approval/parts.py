@@ -10,7 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from agent.protocol.events import ApprovalItem
-from agent.ui.diff_view import preview_text
+from agent.ui.diff_view import preview_text, without_file_lines
 from agent.ui.sanitize import escaped
 from agent.ui.tool_lines import compact_json, counted
 
@@ -86,10 +86,11 @@ def plain(value: Any) -> str:
     return compact_json(value)
 
 
-def preview(text: str) -> Body:
-    """A diff or other preview, coloured, its first lines."""
+def preview(text: str, path: str = "") -> Body:
+    """A diff or other preview, coloured, its first lines; `path` stands above it."""
     safe = escaped(text)
-    return Body((preview_text(safe, MAX_LINES, MAX_COLUMNS),), safe if _is_cut(safe, MAX_LINES) else "")
+    shown = without_file_lines(safe, escaped(path, False))
+    return Body((preview_text(shown, MAX_LINES, MAX_COLUMNS),), safe if _is_cut(shown, MAX_LINES) else "")
 
 
 def beginning(text: str, max_lines: int = MAX_LINES) -> Body:

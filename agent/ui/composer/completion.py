@@ -11,9 +11,8 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from agent.ui.composer.files import FileIndex
-from agent.ui.composer.ranking import best_matches
+from agent.ui.composer.ranking import matches_in_order
 
-SHOWN_COMMANDS = 50
 _LOOKED_BACK_CHARS = 1_000
 
 _COMMAND = re.compile(r"/([\w-]*)\Z")
@@ -26,13 +25,14 @@ class CommandHint:
     """A slash command as the menu shows it.
 
     `name` comes without the slash, `usage` says what may follow the name (`[name]`, or nothing), `help` is one line,
-    `choices` are words that the argument can be.
+    `choices` are words that the argument can be, `aliases` are other names, which the menu does not show.
     """
 
     name: str
     usage: str = ""
     help: str = ""
     choices: Sequence[str] = ()
+    aliases: Sequence[str] = ()
 
     @property
     def takes_argument(self) -> bool:
@@ -55,6 +55,18 @@ class ComposerCompleter(Completer):
             return False
         return bool(_COMMAND.match(before) or self._choices(before))
 
+    def is_fragment(self, document: Document) -> bool:
+        """Whether the text is no more than a part of a command's name, with the cursor behind it."""
+        typed = _COMMAND.match(document.text)
+        if typed is None or not typed[1] or not document.is_cursor_at_the_end:
+            return False
+        name = typed[1].lower()
+        return not any(name == hint.name or name in hint.aliases for hint in self._commands())
+
+    def is_whole(self, text: str) -> bool:
+        """Whether `text` is the name of a command to which nothing can be added."""
+        return any(text == f"/{hint.name}" and not hint.takes_argument for hint in self._commands())
+
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """The commands or choices for the text before the cursor; files come from `get_completions_async` only."""
         before = _before_on_first_line(document)
@@ -64,8 +76,7 @@ class ComposerCompleter(Completer):
             yield from self._command_completions(command[1])
         elif found := self._choices(before):
             typed, choices = found
-            named = ((choice.lower(), choice) for choice in choices)
-            for choice in best_matches(typed, named, SHOWN_COMMANDS):
+            for choice in matches_in_order(typed, ((choice.lower(), choice) for choice in choices)):
                 yield Completion(choice, -len(typed))
 
     async def get_completions_async(
@@ -84,7 +95,7 @@ class ComposerCompleter(Completer):
 
     def _command_completions(self, typed: str) -> Iterable[Completion]:
         hints = {hint.name: hint for hint in self._commands()}
-        for name in best_matches(typed, ((name.lower(), name) for name in hints), SHOWN_COMMANDS):
+        for name in matches_in_order(typed, ((name.lower(), name) for name in sorted(hints))):
             hint = hints[name]
             usage = hint.usage.removeprefix(f"/{name}").strip()
             yield Completion(

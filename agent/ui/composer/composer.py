@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from prompt_toolkit import search
 from prompt_toolkit.application.current import get_app
-from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.buffer import Buffer, CompletionState
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -33,6 +33,7 @@ from agent.ui.composer.keys import make_key_bindings
 from agent.ui.composer.menu import CompletionMenu
 from agent.ui.composer.pastes import Pastes
 from agent.ui.composer.terminal_input import teach_newline_keys
+from agent.ui.composer.wrapping import word_wrapped
 from agent.ui.sanitize import cell_width, clip, visible
 
 PROMPT = "> "
@@ -103,7 +104,10 @@ class Composer:
             completer=self._completer,
             complete_while_typing=Condition(self.wants_completion),
             on_text_changed=self._on_text_changed,
+            on_completions_changed=self._on_completions_changed,
         )
+        self._to_complete: Document | None = None
+        """What Tab was pressed behind before its completions were found."""
         self._question: Buffer | None = None
         self._question_prompt = ""
         self._last_typed_s = -math.inf
@@ -127,11 +131,7 @@ class Composer:
         self.container: AnyContainer = HSplit(
             [
                 ConditionalContainer(
-                    Window(
-                        FormattedTextControl(lambda: [("class:composer.question", self._question_prompt.rstrip())]),
-                        wrap_lines=True,
-                        dont_extend_height=True,
-                    ),
+                    Window(FormattedTextControl(self._question_row), wrap_lines=True, dont_extend_height=True),
                     filter=Condition(lambda: self._has_question_row()),
                 ),
                 Window(
@@ -218,18 +218,36 @@ class Composer:
             self._question = None
             self._show(self._draft)
 
+    def keep_draft(self) -> None:
+        """Put a draft that was never sent into the history, on the way out: Up brings it back in the next session."""
+        if (draft := self._draft.text).strip():
+            self._history.append_string(self._pastes.expand(draft, STORED_PASTE_CHARS))
+
     # --- what the keys do ---------------------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        r"""Take the chosen completion; or turn a `\` at the end of the line into a newline; or submit."""
-        document, state = self.buffer.document, self.buffer.complete_state
+        r"""Take the completion; or turn a `\` before the cursor into a newline; or submit.
+
+        The completion is the chosen one; for a part of a command's name, which nobody can mean, also the first.
+        """
+        if self.has_menu() and self._completer.is_fragment(self.buffer.document):
+            self.buffer.complete_next()
+        state = self.buffer.complete_state
         if state is not None and state.complete_index is not None:
             self._take_completion()
-        elif document.char_before_cursor == "\\" and document.is_cursor_at_the_end_of_line:
+        elif self.buffer.document.char_before_cursor == "\\":
             self.buffer.delete_before_cursor()
             self.buffer.newline(copy_margin=False)
         else:
             self._submit()
+
+    def complete(self) -> None:
+        """Choose the next completion, or the first as soon as it is found."""
+        if self.has_menu():
+            self.buffer.complete_next()
+        elif self.wants_completion():
+            self._to_complete = self.buffer.document
+            self.buffer.start_completion()
 
     def escape(self) -> None:
         """Close the menu, or pass Esc on; the second on an empty composer rewinds."""
@@ -289,7 +307,9 @@ class Composer:
 
     def _take_completion(self) -> None:
         self.buffer.complete_state = None
-        if self.buffer.document.text_before_cursor.endswith((" ", "/")) and self.wants_completion():
+        if self._completer.is_whole(self.buffer.text):
+            self._submit()
+        elif self.buffer.document.text_before_cursor.endswith((" ", "/")) and self.wants_completion():
             self.buffer.start_completion()  # what is in the directory, or the argument of the command
 
     def _show(self, buffer: Buffer) -> None:
@@ -310,6 +330,17 @@ class Composer:
     def _on_text_changed(self, _buffer: Buffer) -> None:
         self._last_typed_s = self._clock()
         self._last_escape_s = -math.inf
+        self._to_complete = None
+
+    def _on_completions_changed(self, buffer: Buffer) -> None:
+        """Take the first completion if Tab came before it: prompt_toolkit forgets a Tab while it looks for them."""
+        state = buffer.complete_state
+        if self._to_complete is None or state is None or not state.completions:
+            return
+        is_meant = state.original_document == buffer.document == self._to_complete
+        self._to_complete = None
+        if is_meant and state.complete_index is None and not _has_nothing_to_add(state):
+            buffer.go_to_completion(0)
 
     def _line_prefix(self, line: int, wraps: int) -> StyleAndTextTuples:
         if line or wraps:
@@ -318,9 +349,20 @@ class Composer:
             return [("class:composer.prompt", PROMPT)]
         return [("class:composer.question", self._question_prompt)]
 
+    def _question_row(self) -> StyleAndTextTuples:
+        lines = word_wrapped(self._question_prompt.rstrip(), get_app().output.get_size().columns)
+        return [("class:composer.question", "\n".join(lines))]
+
     def _has_question_row(self) -> bool:
         """Whether the question is too long to leave room for its answer beside it."""
         return self.is_asking and cell_width(self._question_prompt) > get_app().output.get_size().columns // 3
+
+
+def _has_nothing_to_add(state: CompletionState) -> bool:
+    """Whether the only completion is there already; prompt_toolkit drops it."""
+    only = state.completions[0]
+    typed = state.original_document.text_before_cursor
+    return len(state.completions) == 1 and typed.endswith(only.text) and only.start_position == -len(only.text)
 
 
 def _input_height() -> Dimension:

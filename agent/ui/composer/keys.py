@@ -75,11 +75,8 @@ def _bind_completion(bindings: KeyBindings, composer: Composer) -> None:
         composer.escape()
 
     @bindings.add("tab", filter=focused & _inserting)
-    def _(event: KeyPressEvent) -> None:
-        if composer.has_menu():
-            event.current_buffer.complete_next()
-        elif composer.wants_completion():
-            event.current_buffer.start_completion(select_first=True)
+    def _(_event: KeyPressEvent) -> None:
+        composer.complete()
 
     @bindings.add("s-tab", filter=focused & has_menu)
     def _(event: KeyPressEvent) -> None:

@@ -12,6 +12,7 @@ from prompt_toolkit.layout.controls import GetLinePrefixCallable, UIContent, UIC
 from agent.ui.sanitize import cell_width, clip
 
 MAX_ROWS = 8
+"""Entries shown at once; where there are more, one row more says so."""
 
 _CHOSEN, _OTHER = "› ", "  "
 _GAP = 2
@@ -40,22 +41,24 @@ class CompletionMenu(UIControl):
         wrap_lines: bool,
         get_line_prefix: GetLinePrefixCallable | None,
     ) -> int:
-        return min(MAX_ROWS, len(self._completions()), max_available_height)
+        count = len(self._completions())
+        return min(count if count <= MAX_ROWS else MAX_ROWS + 1, max_available_height)
 
     def create_content(self, width: int, height: int) -> UIContent:
         completions = self._completions()
         state = self._state()
         chosen = state.complete_index if state and state.completions else None
-        first = min(max(0, (chosen or 0) - height // 2), max(0, len(completions) - height))
-        rows = completions[first : first + height]
+        shown = height if len(completions) <= height or height == 1 else height - 1
+        first = min(max(0, (chosen or 0) - shown // 2), max(0, len(completions) - shown))
+        rows = completions[first : first + shown]
         name_width = min(max((cell_width(row.display_text) for row in rows), default=0), max(1, width - 2 * _GAP))
         if any(row.display_meta_text for row in rows):
             name_width = min(name_width, width // 2)
 
-        def line(index: int) -> StyleAndTextTuples:
-            return _row(rows[index], first + index == chosen, name_width, width)
-
-        return UIContent(get_line=line, line_count=len(rows), show_cursor=False)
+        lines = [_row(row, first + index == chosen, name_width, width) for index, row in enumerate(rows)]
+        if shown < height:
+            lines.append(_more_row(first, len(completions) - first - shown, width))
+        return UIContent(get_line=lines.__getitem__, line_count=len(lines), show_cursor=False)
 
     def _completions(self) -> Sequence[Completion]:
         state = self._state()
@@ -64,6 +67,11 @@ class CompletionMenu(UIControl):
         elif state.completions:
             self._shown = state.completions
         return self._shown
+
+
+def _more_row(above: int, below: int, width: int) -> StyleAndTextTuples:
+    text = f"↓ {below} more" if below else f"↑ {above} more"
+    return [("class:composer.menu.help", clip(_OTHER + text, width))]
 
 
 def _row(completion: Completion, is_chosen: bool, name_width: int, width: int) -> StyleAndTextTuples:

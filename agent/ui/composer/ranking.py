@@ -22,6 +22,12 @@ def best_matches(query: str, candidates: Iterable[Candidate], limit: int) -> lis
     return [meant for *_, meant in heapq.nsmallest(limit, ranked)]
 
 
+def matches_in_order(query: str, candidates: Iterable[Candidate]) -> list[str]:
+    """All candidates that hold the characters of `query` in order, ranked as by `best_matches`; equals as they came."""
+    ranked = sorted(_ranked(query.lower(), candidates), key=lambda match: match[0])
+    return [meant for *_, meant in ranked]
+
+
 def _ranked(wanted: str, candidates: Iterable[Candidate]) -> Iterable[tuple[int, int, str, str]]:
     in_order = "".join(f"[^{re.escape(char)}]*+{re.escape(char)}" for char in wanted)
     is_match = re.compile(in_order, re.DOTALL).match

@@ -23,17 +23,21 @@ from agent.protocol.events import (
 )
 from agent.ui.live.rows import Row, cut_row
 from agent.ui.sanitize import cell_width, clip
-from agent.ui.tool_lines import elapsed_text
+from agent.ui.tool_lines import call_summary, elapsed_text, is_own_command
 
 _HINT = " · Esc stops"
 _WAITING = "waiting for the model"
 _WRITING = "writing"
+_OWN_COLUMNS = 40
 _SHORTEST = 8
 """A text with less room than this is left out."""
 
 
 class Activity:
-    """Follows the turn through its events. The time that the person takes to decide does not count."""
+    """Follows the turn, or a command of the person's own, through its events.
+
+    The time that the person takes to decide does not count.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -43,10 +47,12 @@ class Activity:
         self._doing = _WAITING
         self._notice = ""
         """The loop's last word (a retry), until work goes on."""
+        self._own = ""
+        """The person's own command, while it runs."""
 
     @property
     def is_on(self) -> bool:
-        """Whether a turn is running, and not waiting for the person."""
+        """Whether a turn or a command is running, and not waiting for the person."""
         return self._began is not None
 
     def see(self, payload: Payload) -> None:
@@ -59,12 +65,17 @@ class Activity:
                 self._doing, self._notice = _WAITING, ""
             case ApprovalRequired():
                 self._before_s, self._began = self._elapsed_s(), None
+            case ToolCallStarted() if is_own_command(payload.tool_call_id):
+                self._began, self._before_s = self._clock(), 0.0
+                self._own = call_summary(payload.tool, payload.arguments, _OWN_COLUMNS) or payload.tool
+            case ToolOutput() if is_own_command(payload.tool_call_id):
+                self._began, self._own = None, ""
             case AssistantStreamEnd() | ToolCallStarted() | ToolOutput():
                 self._doing, self._notice = _WAITING, ""
             case ToolLog(tool="system"):
                 self._notice = clip(payload.log.strip(), 300)
             case TurnComplete() | Interrupted() | ErrorRaised() | SessionTerminated():
-                self._before_s, self._began = 0.0, None
+                self._before_s, self._began, self._own = 0.0, None, ""
             case _:
                 pass
 
@@ -74,6 +85,8 @@ class Activity:
         hint = _HINT if width >= cell_width(head + _HINT) + _SHORTEST else ""
         room = width - cell_width(head + hint) - 3
         what = self._notice or clip(step, 300) or _running(tools) or self._doing
+        if self._own:
+            what = f"running {self._own}"
         middle = f" · {clip(what, room)}" if room >= _SHORTEST else ""
         return cut_row(console, Text(head + middle + hint, "muted"), width)
 

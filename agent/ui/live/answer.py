@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from rich.console import Console
 from rich.text import Text
 
 from agent.ui.live.rows import Row, wrapped_rows
-from agent.ui.markdown_stream import Block, MarkdownStream, Pending
+from agent.ui.markdown_stream import MarkdownStream, Pending
 from agent.ui.sanitize import visible
 
 MARKDOWN_CHARS = 4_000
 """A block longer than this is shown as it was written until it is complete: a frame costs no more for a longer one."""
-
-
-_ITEM = re.compile(r"^(?:[-+*]|\d{1,9}[.)])[ \t]+(?=\S)", re.MULTILINE)
 
 
 class LiveAnswer:
@@ -48,9 +43,6 @@ class LiveAnswer:
         if block.kind == "code" and (pending.is_cut or block.text.count("\n") > limit):
             text = "\n".join(visible(block.body)[-MARKDOWN_CHARS:].split("\n")[-limit:])
             rows = code_rows(self._console, text, block.language, width)
-        elif tail := _last_items(block.text, limit):
-            text = tail
-            rows = block_rows(self._console, Block("markdown", text), width)
         elif pending.is_cut or len(block.text) > MARKDOWN_CHARS:
             text = "\n".join(visible(block.text).split("\n")[-limit - 1 :])
             rows = wrapped_rows(self._console, Text(text), width)
@@ -59,10 +51,3 @@ class LiveAnswer:
             rows = block_rows(self._console, block, width)
         self.rendered_chars += len(text)
         return rows[-limit:]
-
-
-def _last_items(text: str, count: int) -> str:
-    """The last `count` items of a list, as a list; empty if `text` has not more than so many, or they are long."""
-    starts = [match.start() for match in _ITEM.finditer(text)]
-    tail = text[starts[-count] :] if len(starts) > count else ""
-    return tail if len(tail) <= MARKDOWN_CHARS else ""

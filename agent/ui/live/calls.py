@@ -65,10 +65,12 @@ class RunningCalls:
         elif event.state == "cancelled" and event.tool_call_id in self._running:
             self._running[event.tool_call_id].was_stopped = True
 
-    def progress(self, event: ToolProgress) -> None:
-        """A running call has come further."""
-        if event.tool_call_id in self._running:
-            self._running[event.tool_call_id].progress = event
+    def progress(self, event: ToolProgress) -> RunningCall | None:
+        """A running call has come further; the call, if it is known."""
+        running = self._running.get(event.tool_call_id)
+        if running is not None:
+            running.progress = event
+        return running
 
     def finish(self, event: ToolOutput) -> RunningCall | None:
         """A call has its result; the call, if it was known."""

@@ -58,7 +58,9 @@ class LiveTools:
 
     def progress(self, payload: ToolProgress) -> None:
         """A call has come further."""
-        self._calls.progress(payload)
+        running = self._calls.progress(payload)
+        if running is not None and payload.text.strip():
+            self._results.printing(running.call.tool, running.about, payload.text)
 
     def log(self, payload: ToolLog) -> None:
         """A tool, a sub-agent or the loop says something."""

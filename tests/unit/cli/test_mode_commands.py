@@ -59,8 +59,8 @@ async def test_mode_switches_and_says_in_one_line_what_it_means(tmp_path: Path, 
 async def test_mode_alone_shows_all_and_marks_the_present_one(tmp_path: Path) -> None:
     async with running(tmp_path, headless=False, mode="auto-edit") as loop:
         lines = await Desk(loop).type("/mode")
-        assert [line.split()[0] for line in lines if not line.startswith("  >")] == ["ask", "plan", "yolo"]
-        assert "  > auto-edit  edits" in "\n".join(lines)
+        assert [line.split()[0] for line in lines if not line.startswith("*")] == ["ask", "plan", "yolo"]
+        assert "* auto-edit  edits" in "\n".join(lines)
 
 
 async def test_an_unknown_mode_names_those_there_are(tmp_path: Path) -> None:

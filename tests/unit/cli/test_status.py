@@ -46,8 +46,13 @@ def test_turns_are_counted_once_whatever_is_approved_in_them() -> None:
 def test_a_resumed_or_new_conversation_has_its_own_figures() -> None:
     status = seen(e.Ready("", 1, "s1", "m"), call(None), e.Renamed("first"))
     resumed = e.ResumeComplete(
-        "p", 8, 0, "m2", None, False, False, "s2", "second", prompts=("a", "b"), prompt_tokens=70, cost_usd=2.0
+        *("p", 8, 0, "m2", None, False, False, "s2", "second"),
+        prompts=("a", "b"),
+        prompt_tokens=70,
+        cost_usd=2.0,
+        window_tokens=9_000,
     )
+    assert seen(resumed).window_tokens == 9_000
     now = seen(resumed, call(0.5), status=status).conversation
     assert (status.model_name, now.session_id, now.title) == ("m2", "s2", "second")
     assert (now.prompts, now.cost_usd, now.cost_known) == (["a", "b"], 2.5, True)

@@ -138,10 +138,17 @@ class Watched:
     def __init__(self, text: str, cwd: Path, **options: Any) -> None:
         self.changed = asyncio.Event()
         self.clock = Clock()
+        self.told: list[str] = []
         environ = dict(os.environ) | options.pop("environ", {})
         timeout_s = options.get("timeout_s", 60)
         self.command = StatusCommand(
-            text, environ, cwd, on_change=self.changed.set, clock=self.clock, timeout_s=timeout_s
+            text,
+            environ,
+            cwd,
+            on_change=self.changed.set,
+            on_problem=self.told.append,
+            clock=self.clock,
+            timeout_s=timeout_s,
         )
 
     async def shown(self, width: int = 80) -> str:
@@ -187,6 +194,7 @@ async def test_a_command_that_fails_leaves_our_own_line_with_a_mark(tmp_path: Pa
     watched.command.update(FACTS)
     assert await watched.shown() == "plan · m · $0.00 · 漢字 !cmd"
     assert watched.command.problem == problem
+    assert watched.told == [f"Your status_line_command fails ({problem}): mend it in the settings."]
     assert sum(len(text) for _, text in watched.command.fragments(FACTS, 12)) <= 12
 
 
@@ -196,6 +204,16 @@ async def test_a_command_that_does_not_end_is_ended(tmp_path: Path, command: str
     watched.command.update(FACTS)
     assert (await watched.shown()).endswith("!cmd")
     assert watched.command.problem == "it did not end in time"
+
+
+async def test_each_way_of_failing_is_told_once(tmp_path: Path) -> None:
+    watched = Watched("echo x >> runs; exit $(wc -l < runs | sed 's/[13]/7/;s/4/2/')", tmp_path)
+    for codes in ([7], [7, 2], [7, 2], [7, 2]):
+        watched.command.update(FACTS, turn_ended=True)
+        assert (await watched.shown()).endswith("!cmd")
+        assert watched.told == [
+            f"Your status_line_command fails (exit code {n}): mend it in the settings." for n in codes
+        ]
 
 
 async def test_it_is_ended_with_the_program(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ async def test_an_accepted_plan_ends_plan_mode_and_is_carried_out(tmp_path: Path
     answers = [calls(bash("ls"), bash("touch early")), PROPOSAL, calls(bash("touch made")), SECOND]
     async with conversation(tmp_path, answers, mode="plan") as loop:
         (item,) = (await loop.turn()).payload.tools
-        assert [output.success for output in loop.of(ToolOutput)] == [True, False]
+        assert sorted(output.success for output in loop.of(ToolOutput)) == [False, True]
         assert (item.tool, item.preview, item.editable, item.needs_human) == ("propose_plan", PLAN, "plan", True)
         assert item.reason.endswith("(then: ask)")
         (waiting,) = (await answer(loop, approved=True)).tools
@@ -168,6 +168,7 @@ async def test_an_accepted_plan_ends_plan_mode_and_is_carried_out(tmp_path: Path
         result, note = loop.wire()[-3:-1]
         assert (result["role"], PLAN in result["content"], "accepted" in result["content"]) == ("tool", True, True)
         assert note["content"] == notes(loop)[-1]
+        assert loop.of(ToolOutput)[-1].display == "accepted"
         assert isinstance(await answer(loop, approved=True), TurnComplete)
         assert [path.name for path in loop.session.workspace.iterdir()] == ["made"]
 
@@ -177,7 +178,7 @@ async def test_a_plan_the_person_has_changed_is_what_the_model_reads(tmp_path: P
         await loop.turn()
         assert isinstance(await answer(loop, approved=True, edited_script="1. Only look."), TurnComplete)
         (result,) = [m["content"] for m in loop.wire() if m["role"] == "tool"]
-        assert result.startswith("[The person changed plan")
+        assert result.startswith("[The person changed this call")
         assert "1. Only look." in result
         assert "Train" not in result
 
@@ -189,6 +190,7 @@ async def test_a_rejected_plan_leaves_plan_mode_on_and_the_feedback_to_the_model
         assert isinstance(await answer(loop, approved=False, feedback="Cheaper, please"), TurnComplete)
         results = [m["content"] for m in loop.wire() if m["role"] == "tool"]
         assert "Cheaper, please" in results[0]
+        assert loop.of(ToolOutput)[0].display == "rejected: Cheaper, please"
         assert "plan mode is on" in results[1]
         assert (loop.session.mode, loop.of(SettingsChanged)) == ("plan", [])
 

@@ -62,6 +62,44 @@ async def test_everything_is_there_again(tmp_path: Path) -> None:
         assert [m["content"] for m in wire(third)][-2:] == ["yes", "Then I go on."]
 
 
+async def test_what_was_said_last_is_told(tmp_path: Path) -> None:
+    step = calls(call("read", {"path": "nothing"}), text="I look first.")
+    answers = [{"text": "one"}, step, {"text": "The key was sk-0123456789."}]
+    async with running(tmp_path, answers) as first:
+        await first.turn("first")
+        await first.turn("second")
+        path = journal_of(first.session)
+    environ = {"MY_API_KEY": "sk-0123456789"}
+    async with running(tmp_path, [], resumption=Resumption(path), environ=environ, context_window=9_000) as second:
+        resumed = (await second.until(ResumeComplete)).payload
+        assert (resumed.last_prompt, resumed.last_answer) == ("second", "The key was [REDACTED:MY_API_KEY].")
+        assert resumed.window_tokens == 9_000
+        assert (await second.operate(OpType.UNDO)).payload.removed_turns == 1
+    async with running(tmp_path, [], resumption=Resumption(path)) as third:
+        resumed = (await third.until(ResumeComplete)).payload
+        assert (resumed.last_prompt, resumed.last_answer) == ("first", "one")
+
+
+async def test_long_last_words_are_cut_and_not_journaled_again(tmp_path: Path) -> None:
+    async with running(tmp_path, [{"text": "b" * 5_000}]) as first:
+        await first.turn("a" * 3_000)
+        path = journal_of(first.session)
+    async with running(tmp_path, [], resumption=Resumption(path)) as second:
+        resumed = (await second.until(ResumeComplete)).payload
+        assert (resumed.last_prompt, resumed.last_answer) == ("a" * 1_999 + "…", "b" * 3_999 + "…")
+    assert [path.read_text().count(text) for text in ("a" * 1_999, "b" * 3_999)] == [1, 1]
+
+
+async def test_a_request_without_an_answer_is_told_without_one(tmp_path: Path) -> None:
+    async with running(tmp_path, [{"text": "one"}, {"error": {"status": 400, "message": "no"}}]) as first:
+        await first.turn("first")
+        await first.turn("second")
+        path = journal_of(first.session)
+    async with running(tmp_path, [], resumption=Resumption(path)) as second:
+        resumed = (await second.until(ResumeComplete)).payload
+        assert (resumed.last_prompt, resumed.last_answer) == ("second", "")
+
+
 async def test_a_fork_leaves_the_original_alone(tmp_path: Path) -> None:
     async with running(tmp_path, [{"text": "one"}]) as first:
         await first.turn("first")

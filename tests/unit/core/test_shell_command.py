@@ -97,6 +97,8 @@ async def test_long_output_is_cut_and_kept(tmp_path: Path) -> None:
         assert len(end.output) < 30_000
         kept = end.output.split("All of it is in ")[1].split(":")[0]
         assert Path(kept).read_text().endswith("99999\n100000\n")
+        (shown,) = loop.of(ToolOutput)
+        assert shown.display.endswith(f"99999\n100000\n[588,895 bytes, 100,000 lines in all: {kept}]")
 
 
 async def test_output_is_shown_while_it_runs(tmp_path: Path, fifo: Path) -> None:
@@ -117,6 +119,7 @@ async def test_it_can_be_stopped_and_what_it_has_printed_is_kept(tmp_path: Path)
         await loop.until(Interrupted)
         assert "so far\n[Stopped by the person before it ended.]" in last(loop)["content"]
         assert not loop.of(ToolOutput)[0].success
+        assert loop.of(ToolOutput)[0].display == "so far\n[stopped]"
         assert still_running(loop.session.session_id) == ()
         assert (await loop.turn()).payload.final_response == "ok"
 

@@ -212,6 +212,39 @@ async def test_a_stopped_command_leaves_no_secret_behind(session: FakeSession) -
     assert path.read_text().startswith("[REDACTED:HF_TOKEN]\n1\n")
 
 
+async def test_the_person_is_told_the_true_size_of_what_was_cut(session: FakeSession) -> None:
+    result = await run(session, "seq 1 200000")
+    (path,) = session.spill_dir.iterdir()
+    *shown, size = (result.display or "").split("\n")
+    assert shown == [str(number) for number in range(199_981, 200_001)]
+    assert size == f"[1,288,895 bytes, 200,000 lines in all: {path}]"
+
+
+async def test_how_a_command_with_long_output_ended_is_told_to_the_person_too(session: FakeSession) -> None:
+    result = await run(session, "seq 1 1000000; printf unfinished; exit 3")
+    *shown, size, ending = (result.display or "").split("\n")
+    assert (shown[-2:], ending) == (["1000000", "unfinished"], "[exit code 3]")
+    assert size.startswith("[6,888,906 bytes, 1,000,001 lines in all: ")
+
+
+async def test_what_is_too_much_to_be_counted_is_told_in_bytes(session: FakeSession) -> None:
+    result = await run(session, "head -c 80000000 /dev/zero | tr '\\0' '\\n'")
+    assert "\n[80,000,000 bytes in all: " in f"\n{result.display}"
+
+
+async def test_output_that_is_not_cut_is_the_same_for_everybody(session: FakeSession) -> None:
+    assert (await run(session, "seq 1 1000")).display is None
+
+
+async def test_long_output_of_a_stopped_command_ends_with_its_size(session: FakeSession) -> None:
+    task, _ = await start(session, "seq 1 20000; echo $$ > pid; sleep 60", session.workspace / "pid")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (path,) = session.spill_dir.iterdir()
+    assert session.partials["call-1"].endswith(f"\n20000\n\n[108,894 bytes, 20,000 lines in all: {path}]")
+
+
 async def test_exactly_25000_characters_are_not_cut(session: FakeSession) -> None:
     result = await run(session, "head -c 25000 /dev/zero | tr '\\0' x")
     assert result.output == "x" * 25_000

@@ -62,6 +62,11 @@ AGENT = (
 )
 AGENTS = (e.Processing(), RESEARCH, log("r-1", "tools:2"), log("r-2", "tokens:nonsense", "Check the licence"))
 
+CUT = (
+    "step 1\n\nstep 2\nerror: step 3 [/x]\nstep 4\nstep 5\n[98,765 bytes, 4,321 lines in all: /home/me/.local/state/"
+    "ml-intern/outputs/2026-11-21/a-long-name-of-a-file-with-all-of-it.txt]"
+)
+
 EVENTS: dict[type[e.Payload], tuple[e.Payload, ...]] = {
     e.Ready: (e.Ready("15 tools ready", 15, "s1", "m"),),
     e.Shutdown: (e.Processing(), e.Interrupted(), e.Shutdown()),
@@ -127,6 +132,11 @@ EVENTS: dict[type[e.Payload], tuple[e.Payload, ...]] = {
         e.ResumeComplete(
             "/s/1.jsonl", 12, 1, "m", None, False, False, title="Train", cost_usd=0.5, unfinished=("bash",), cwd="/x"
         ),
+        e.ResumeComplete(
+            *("/s/2.jsonl", 2, 0, "m", None, False, False),
+            last_prompt="Train a classifier of reviews\nwith LoRA\non one GPU\nand report",
+            last_answer="I did **this**:\n\n" + "".join(f"{n}. step\n" for n in range(1, 20)),
+        ),
     ),
     e.Renamed: (e.Renamed("Train [/x] a classifier"),),
     e.BudgetStatus: (e.BudgetStatus(1.0, 0.0, 0.0, 5.0),),
@@ -138,9 +148,10 @@ EVENTS: dict[type[e.Payload], tuple[e.Payload, ...]] = {
     e.ContextReport: (e.ContextReport(200_000, 180_000, 50_000, 3_000, 9_000, 38_000, 12),),
     e.WorkspaceDiff: (e.WorkspaceDiff(DIFF),),
     e.CommandRun: (
-        started("!1", "ls"),
-        e.ToolOutput("bash", "!1", "a\nb\n", True, None, 0.1),
+        started("shell_1", "ls"),
+        e.ToolOutput("bash", "shell_1", "a\nb\n", True, None, 0.1),
         e.CommandRun("ls", "a\nb\n", True),
+        started("shell_2", "python train.py"),
     ),
     e.HfJobSubmit: (e.HfJobSubmit("j", "u", "a10g-small", "2h", "uv", "i", "me", True),),
     e.HfJobComplete: (e.HfJobComplete("j", "a10g-small", "completed", 9.0, 9.0, 1.0, 0.1, "x"),),
@@ -160,6 +171,18 @@ TOGETHER: dict[str, tuple[e.Payload, ...]] = {
     "together_agents": AGENTS,
     "together_agents_done": (*AGENTS, e.ToolOutput("research", "r", "A long answer.", True, None, 9.0)),
     "together_agents_stopped": (*AGENTS, e.Interrupted()),
+    "together_plans": (
+        e.ToolCallStarted("propose_plan", {"plan": "# Plan"}, "p"),
+        e.ToolOutput("propose_plan", "p", "This call was not approved.", False, "rejected: cheaper, please"),
+        e.ToolCallStarted("propose_plan", {"plan": "# Plan"}, "q"),
+        e.ToolOutput("propose_plan", "q", "The person has accepted it.", True, "accepted"),
+    ),
+    "together_cut_output": (
+        started("1", "make"),
+        e.ToolOutput("bash", "1", "x\n" * 900, True, CUT, 9.0),
+        started("2", "make all"),
+        e.ToolOutput("bash", "2", "x\n" * 900, False, f"{CUT}\n[exit code 2]", 9.0),
+    ),
     "together_long_diff": (e.ToolOutput("edit", "1", "ok", True, LONG_DIFF, 0.1),),
     "together_after_approval": (
         *(e.Processing(), e.ApprovalRequired((ASKED,), 1), e.ToolStateChange("a", "bash", "approved")),

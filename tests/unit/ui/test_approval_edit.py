@@ -59,7 +59,7 @@ def test_an_edited_call_is_shown_with_what_changed() -> None:
         "! runs make\n"
         "\n  make\n  timeout: 5\n"
         "  what you changed:\n"
-        "  --- as the agent wrote it\n  +++ as you changed it\n  @@ -1,2 +1 @@\n  -rm -r build\n   make\n\n"
+        "  --- as the agent wrote it\n  +++ as you changed it\n  @@ -1,2 +1 @@\n  -rm -r build\n   make\n"
     )
     assert_calm(panel(with_edited(BASH, "a\x1b[2Jb\u202e")), 80)
 

@@ -36,6 +36,8 @@ def panel(item: ApprovalItem, width: int = 80, index: int = 1, total: int = 1) -
         ("?", None),
         ("No, use Adam", ApprovalAnswer("1", False, feedback="No, use Adam")),
         ("yes but with LR=3e-4", ApprovalAnswer("1", False, feedback="yes but with LR=3e-4")),
+        ("Yes, please!", None),
+        ("go ahead", None),
         ("[/x] Écrire", ApprovalAnswer("1", False, feedback="[/x] Écrire")),
     ],
 )
@@ -69,7 +71,25 @@ def test_long_commands_are_not_cut() -> None:
 def test_an_edit_is_shown_as_its_diff() -> None:
     diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
     shown = panel(ApprovalItem("edit", {"path": "x", "old_str": "a", "new_str": "b"}, "1", preview=diff))
-    assert shown == "\nApproval: edit\n\n  x\n  --- a/x\n  +++ b/x\n  @@ -1 +1 @@\n  -a\n  +b\n\n"
+    assert shown == "\nApproval: edit\n\n  x\n  @@ -1 +1 @@\n  -a\n  +b\n"
+
+
+def test_a_diff_names_its_file_where_the_path_above_does_not() -> None:
+    def shown(path: str, diff: str) -> list[str]:
+        item = ApprovalItem("write", {"path": path}, "1", preview=f"{diff}@@ -0,0 +1,3 @@\n+a\n \n\n")
+        return [line.strip() for line in panel(item).split("\n")[3:-1]]
+
+    hunk = ["@@ -0,0 +1,3 @@", "+a"]
+    assert shown("./s/x.py", "--- /dev/null\n+++ b/s/x.py\n") == ["./s/x.py", "new file", *hunk]
+    assert shown("/etc/x", "--- /etc/x\n+++ /etc/x\n") == ["/etc/x", *hunk]
+    assert shown("link.py", "--- a/x.py\n+++ b/x.py\n") == ["link.py", "--- a/x.py", "+++ b/x.py", *hunk]
+
+
+def test_a_plan_looks_as_an_answer_does() -> None:
+    plan = "1. look\n2. *train*\n\nThen report.\n\n```sh\nls\n```\n"
+    assert panel(ApprovalItem("propose_plan", {"plan": plan}, "1")) == (
+        "\nApproval: propose_plan\n\n 1. look\n 2. train\n\nThen report.\n\n```sh\nls\n```\n"
+    )
 
 
 def test_other_arguments_are_json_and_scripts_are_lines() -> None:
@@ -84,13 +104,13 @@ def test_other_arguments_are_json_and_scripts_are_lines() -> None:
     assert panel(item) == (
         "\nApproval: server_tool\n"
         "not automatic because: over the cap\nestimated cost: $1.50\nleft of the cap: $0.25\n"
-        '\n  {\n    "flavor": "a10g"\n  }\n  script:\n  import x\n  x.run()\n\n'
+        '\n  {\n    "flavor": "a10g"\n  }\n  script:\n  import x\n  x.run()\n'
     )
 
 
 def test_what_a_careful_person_would_look_at_comes_before_the_command() -> None:
     item = ApprovalItem("bash", {"command": "rm x"}, "1", "why", hints=("deletes files (rm x)", "a\x1b[2Kb"))
-    assert panel(item) == "\nApproval: bash\nwhy: why\n! deletes files (rm x)\n! a\\x1b[2Kb\n\n  rm x\n\n"
+    assert panel(item) == "\nApproval: bash\nwhy: why\n! deletes files (rm x)\n! a\\x1b[2Kb\n\n  rm x\n"
 
 
 def test_the_same_reason_is_told_once() -> None:

@@ -191,8 +191,8 @@ def test_a_long_diff_is_cut_and_can_be_read_in_the_editor() -> None:
     diff = "--- a/x\n+++ b/x\n@@ -1 +1,600 @@\n" + "+line\n" * 600
     item = ApprovalItem("edit", {"path": "x"}, "1", preview=diff)
     shown = body("edit", path="x", preview=diff)
-    assert shown.count("+line") == 497
-    assert shown[-2:] == ["… 103 more lines", "Not all of it is shown; e opens the rest in your editor."]
+    assert shown.count("+line") == 499
+    assert shown[-2:] == ["… 101 more lines", "Not all of it is shown; e opens the rest in your editor."]
     assert (editor_text(item), editor_suffix(item)) == (diff, ".diff")
     short = ApprovalItem("edit", {"path": "x"}, "1", preview=diff[:40])
     assert editor_text(short) is None

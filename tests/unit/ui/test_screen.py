@@ -226,3 +226,10 @@ async def test_rows_that_cannot_be_made_leave_the_rest_alive(tmp_path: Path, cap
         say(desk, "two\n")
         await desk.shows("one", "two", "", "well again", ">", "status")
     assert "no live rows" in caplog.text
+
+
+async def test_an_error_while_it_runs_ends_it(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with running(tmp_path) as desk:
+            say(desk, "one\n")
+            raise ZeroDivisionError

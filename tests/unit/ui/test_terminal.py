@@ -3,11 +3,13 @@ from __future__ import annotations
 import io
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.text import Text
 
 from agent.protocol import events as e
 from agent.ui.terminal import TerminalRenderer
@@ -330,6 +332,66 @@ def test_notes_do_not_tear_an_answer() -> None:
     renderer.handle(e.Event(e.AssistantChunk("o.")))
     renderer.handle(e.Event(e.AssistantStreamEnd()))
     assert printed(console) == "One.\n\n(queued) hello\n\nTwo.\n"
+
+
+def test_the_person_s_own_command_shows_what_it_prints() -> None:
+    lines = [f"line {number}" for number in range(40)]
+    text = "\n".join([*lines[:30], "", *lines[31:]])
+    command = e.ToolCallStarted("bash", {"command": "make"}, "shell_1")
+    shown = "  … 10 lines before (Ctrl-O shows all)\n" + "".join(
+        f"  {line}".rstrip() + "\n" for line in text.split("\n")[10:]
+    )
+    assert play(command, e.ToolOutput("bash", "shell_1", text, True)) == f"✓ bash  make  0.0s, 40 lines\n{shown}"
+    failed = e.ToolOutput("bash", "shell_1", f"{text}\n[exit code 2]", False)
+    assert play(command, failed) == f"✗ bash  make  0.0s: exit code 2\n{shown}"
+    stopped = e.ToolOutput("bash", "shell_1", "x", False, "one\ntwo\n[stopped]", 3)
+    assert play(command, stopped) == "✗ bash  make  3.0s: stopped\n  one\n  two\n"
+    assert play(command, e.ToolOutput("bash", "shell_1", "x", False, "stopped", 3)) == "✗ bash  make  3.0s: stopped\n"
+
+
+def test_what_the_person_is_told_stands_in_place_of_what_the_model_reads() -> None:
+    item = e.ApprovalItem("bash", {"command": "rm x"}, "1")
+    asked = (e.ApprovalRequired((item,), 1), e.ToolOutput("read", "0", "seen", True))
+    rejected = e.ToolOutput("bash", "1", "This call was not approved, and was not run.", False, "rejected: keep x")
+    assert play(*asked, rejected).endswith("✗ bash  rm x  rejected: keep x\n")
+    console = recording_console(80)
+    renderer = TerminalRenderer(console)
+    for payload in (*asked, rejected):
+        renderer.handle(e.Event(payload))
+    assert renderer.expand_last()
+    assert printed(console).endswith("read  1 line\n  seen\n")
+
+
+def test_own_lines_keep_their_margin_when_they_wrap() -> None:
+    console = recording_console(20)
+    renderer = TerminalRenderer(console)
+    renderer.note("  one two three four five", "short")
+    renderer.say(Text("title\n    [/x] two three four\n\n  end"))
+    assert printed(console) == ("  one two three four\n  five\nshort\ntitle\n    [/x] two three\n    four\n\n  end\n")
+
+
+def test_what_comes_after_the_banner_stands_apart() -> None:
+    console = recording_console(80)
+    console.print("ml-intern")
+    renderer = TerminalRenderer(console)
+    renderer.begin()
+    renderer.echo("hello", "> ")
+    assert printed(console) == "ml-intern\n\n> hello\n"
+
+
+def test_a_resumed_session_shows_where_it_was_left() -> None:
+    resumed = e.ResumeComplete("/s/1.jsonl", 2, 0, "m", None, False, False)
+    prompt = "Train [/x]\n" + "w" * 100 + "\nand\nreport"
+    answer = "Done:\n\n" + "\n".join(f"- step **{number}**" for number in range(20))
+    console = recording_console(40)
+    renderer = TerminalRenderer(console)
+    renderer.handle(e.Event(replace(resumed, last_prompt=prompt, last_answer=answer)))
+    renderer.echo("go on", "> ")
+    steps = "".join(f" • step {number}\n" for number in range(10))
+    assert printed(console).partition("so far.\n")[2] == (
+        f"\n> Train [/x]\n  {'w' * 35}…\n  and …\n\nDone:\n\n{steps}… 10 more lines\n\n> go on\n"
+    )
+    assert play(resumed).count("\n") == 1
 
 
 def test_nothing_ever_moves_the_cursor() -> None:

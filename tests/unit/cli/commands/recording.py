@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from agent.cli import commands
+from agent.cli.model_list import ModelMenu
 from agent.cli.status import Status
 from agent.config_loading import state_dir
+from agent.protocol.events import ErrorRaised, Payload
 from agent.protocol.operations import OpType
 from agent.ui.editor import EditorError
 
 
 class RecordingApp:
-    """What commands use of the app. `edit` is what the person does to a file in the editor."""
+    """What commands use of the app. `edit` is what the person does to a file in the editor, `answers` what they say.
+
+    `ends` has what an operation ends with; any other ends with an error, as the session's refusals do.
+    """
 
     def __init__(self, workspace: Path, environ: dict[str, str] | None = None, width: int = 80) -> None:
         self.environ = dict(os.environ) | (environ or {})
@@ -30,7 +36,13 @@ class RecordingApp:
         self.said: list[str] = []
         self.complaints: list[str] = []
         self.operations: list[tuple[OpType, dict[str, Any] | None]] = []
+        self.ends: dict[OpType, Payload] = {}
+        self.answers: list[str] = []
+        self.asked: list[str] = []
         self.submitted: list[str] = []
+        self.drafts: list[str] = []
+        self.model_menu: ModelMenu | None = None
+        self.theme_name = "auto"
         self.edited: list[Path] = []
         self.edit: Callable[[Path], None] = lambda path: None
         self.has_left = False
@@ -45,14 +57,32 @@ class RecordingApp:
         command, argument = commands.find(line)
         await command.run(self, argument)  # type: ignore[arg-type]
 
+    async def enter(self, line: str) -> None:
+        """Type a line as the loop takes it: refusals are complaints."""
+        await commands.carry_out(self, line)  # type: ignore[arg-type]
+
     def say(self, text: str) -> None:
         self.said.append(text)
+
+    def show(self, text: Text) -> None:
+        self.said.append(text.plain)
 
     def complain(self, text: str) -> None:
         self.complaints.append(text)
 
-    async def operate(self, op_type: OpType, data: dict[str, Any] | None = None) -> None:
+    async def operate(self, op_type: OpType, data: dict[str, Any] | None = None) -> Payload:
         self.operations.append((op_type, data))
+        return self.ends.get(op_type, ErrorRaised("No."))
+
+    async def ask(self, question: str) -> str | None:
+        self.asked.append(question)
+        return self.answers.pop(0) if self.answers else None
+
+    def draft(self, text: str) -> None:
+        self.drafts.append(text)
+
+    def set_theme(self, name: str) -> None:
+        self.theme_name = name
 
     def later(self, text: str) -> None:
         self.submitted.append(text)

@@ -42,9 +42,9 @@ async def test_memory_lists_what_is_read_and_what_could_be(app: RecordingApp, re
     (repo / "CLAUDE.md").write_text("use uv\n")
     await app.type("/memory")
     assert app.said == [
-        "  1  ~/code/repo/CLAUDE.md (for this project; 7 bytes)",
-        "  2  ~/.config/ml-intern/AGENTS.md (for all your projects; not there yet)",
-        f"  {LATER}",
+        "1  ~/code/repo/CLAUDE.md (for this project; 7 bytes)",
+        "2  ~/.config/ml-intern/AGENTS.md (for all your projects; not there yet)",
+        LATER,
     ]
     (repo / "src" / "AGENTS.md").write_text("x" * (FILE_LIMIT_BYTES + 1))
     user_file().write_text("be brief\n")
@@ -62,7 +62,7 @@ async def test_memory_edit_opens_the_projects_file_or_the_one_asked_for(app: Rec
     await app.type("/memory edit")
     await app.type("/memory edit 2")
     assert app.edited == [repo / "AGENTS.md", user_file()]
-    assert app.said == [f"  {LATER}"] * 2
+    assert app.said == [LATER] * 2
     await app.type("/memory edit 3")
     await app.type("/memory edit first")
     await app.type("/memory show")
@@ -88,7 +88,7 @@ async def test_an_editor_that_fails_is_told(app: RecordingApp) -> None:
 async def test_a_note_makes_the_file_at_the_root_of_the_repository(app: RecordingApp, repo: Path) -> None:
     heard = await remember(app, "use uv, never pip")  # type: ignore[arg-type]
     assert (repo / "AGENTS.md").read_text() == "- use uv, never pip\n"
-    assert app.said == ["  Noted in ~/code/repo/AGENTS.md."]
+    assert app.said == ["Noted in ~/code/repo/AGENTS.md."]
     assert heard is not None
     assert "use uv, never pip" in heard
     assert str(repo / "AGENTS.md") in heard
@@ -173,7 +173,7 @@ async def test_export_writes_markdown_into_the_workspace_and_never_overwrites(ke
     await kept.type("/export")
     first = kept.workspace / "ml-intern-colours-b-abcd1234.md"
     second = kept.workspace / "ml-intern-colours-b-abcd1234-2.md"
-    assert kept.said == [f"  Written to {first}", f"  Written to {second}"]
+    assert kept.said == [f"Written to {first}", f"Written to {second}"]
     assert "what colour?" in first.read_text()
     assert first.read_text() == second.read_text()
     assert first.stat().st_mode & 0o777 == 0o600
@@ -183,7 +183,7 @@ async def test_export_as_json_to_a_place_of_the_persons(kept: RecordingApp, repo
     await kept.type("/export json")
     await kept.type("/export ../notes and more.json")
     await kept.type(f"/export JSON {repo}")
-    shown = [line.removeprefix("  Written to ") for line in kept.said]
+    shown = [line.removeprefix("Written to ") for line in kept.said]
     assert [Path(path).name for path in shown] == [
         "ml-intern-colours-b-abcd1234.json",
         "notes and more.json",
@@ -199,6 +199,7 @@ async def test_an_export_that_cannot_be_written_is_told(kept: RecordingApp, path
     assert kept.said == []
     assert kept.complaints[0].startswith("Nothing was exported: ")
     assert "\n" not in kept.complaints[0]
+    assert kept.complaints[0].endswith(".")
 
 
 async def test_there_may_be_nothing_to_export(app: RecordingApp) -> None:
@@ -207,6 +208,6 @@ async def test_there_may_be_nothing_to_export(app: RecordingApp) -> None:
     app.status.conversation.session_id = "ffff0000-1"
     await app.type("/export")
     assert app.complaints == [
-        "There is nothing to export yet.",
+        "There is nothing to export yet: ask something first.",
         "Nothing was exported: this session is not kept on disk (save_sessions in the settings).",
     ]

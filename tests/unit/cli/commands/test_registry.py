@@ -54,6 +54,12 @@ def test_a_slip_gets_what_was_probably_meant() -> None:
         commands.find("/xq\x1b[2J"[:3])
 
 
+@pytest.mark.usefixtures("registered")
+def test_completion_knows_the_other_names() -> None:
+    (hint,) = (hint for hint in commands.command_hints() if hint.name == "zzz-test")
+    assert hint.aliases == ("zzz-other",)
+
+
 @pytest.mark.parametrize("name", ["mcp", "jobs", "share-traces"])
 def test_what_is_not_there_yet_says_what_to_do_instead(name: str) -> None:
     assert commands.is_command(f"/{name} list")

@@ -102,7 +102,7 @@ async def test_router_models_come_with_price_window_and_tools(app: RecordingApp)
 async def test_narrow_terminals_get_the_facts_below(app: RecordingApp) -> None:
     app.console.width = 50
     await app.type("/model")
-    assert "      $/1M in 0.50, out 2.50, context 262k, tools yes" in app.text.split("\n")
+    assert "    $/1M in 0.50, out 2.50, context 262k, tools yes" in app.text.split("\n")
 
 
 async def test_without_a_token_the_router_is_not_asked(app: RecordingApp, router: HttpFake) -> None:
@@ -120,9 +120,9 @@ async def test_local_servers_are_listed_with_ids_to_type(app: RecordingApp) -> N
         app.environ |= {"OLLAMA_BASE_URL": ollama.url, "VLLM_BASE_URL": vllm.url}
         await app.type("/model")
         lines = app.text.split("\n")
-        at = lines.index(f"  + Ollama at {ollama.url.removeprefix('http://')}")
+        at = lines.index(f"+ Ollama at {ollama.url.removeprefix('http://')}")
         assert lines[at + 1].split()[1:] == ["ollama/qwen3:8b"]
-        assert lines[at + 2] == f"  + vLLM at {vllm.url.removeprefix('http://')}"
+        assert lines[at + 2] == f"+ vLLM at {vllm.url.removeprefix('http://')}"
         assert "no chat model" in lines[at + 3]
         assert "\x1b" not in app.text
         assert "embed" not in app.text
@@ -161,7 +161,7 @@ async def test_a_number_picks_from_the_list_shown_last(app: RecordingApp) -> Non
 async def test_a_switch_is_preceded_by_what_the_router_knows(app: RecordingApp) -> None:
     await app.type("/model zai-org/GLM-5.1:cheapest")
     assert app.complaints == []
-    assert app.said[0] == "  Routing: the cheapest provider first."
+    assert app.said[0] == "Routing: the cheapest provider first."
     assert [line.split() for line in app.said[1:]] == [
         ["provider", "$/1M", "in", "out", "context", "tools"],
         ["cheap", "0.035", "0.10", "?", "yes"],
@@ -202,7 +202,7 @@ async def test_an_unreachable_router_does_not_stand_in_the_way(app: RecordingApp
 async def test_a_pinned_provider_that_is_fine_gets_no_warning(app: RecordingApp) -> None:
     await app.type("/model moonshotai/Kimi-K2.6:novita")
     assert app.complaints == []
-    assert app.said[0] == "  Routing: only novita."
+    assert app.said[0] == "Routing: only novita."
     assert "slow" not in app.text
 
 
@@ -246,7 +246,7 @@ async def test_a_broken_script_is_refused_at_once(app: RecordingApp, tmp_path: P
 async def test_effort_on_a_model_with_levels(app: RecordingApp) -> None:
     app.status.model_name, app.status.reasoning_effort = "openai/gpt-5.5", "high"
     await app.type("/effort")
-    assert app.text == "  Now: high. Levels: minimal, low, medium, high, xhigh."
+    assert app.text == "Now: high. Levels: minimal, low, medium, high, xhigh."
     await app.type("/effort LOW")
     await app.type("/effort off")
     assert app.operations == [
@@ -257,10 +257,26 @@ async def test_effort_on_a_model_with_levels(app: RecordingApp) -> None:
     assert "That is no level of openai/gpt-5.5. Levels: minimal" in app.complaints[0]
 
 
+@pytest.mark.parametrize(
+    ("model", "typed", "said"),
+    [
+        ("openai/gpt-5.5", "hgih", "That is no level of openai/gpt-5.5. Did you mean high? Levels: "),
+        ("openai/gpt-5.5", "max", "That is no level of openai/gpt-5.5. Did you mean xhigh? Levels: "),
+        ("ollama/qwen3", "hgih", "There is no level hgih. Did you mean high? ollama/qwen3 takes no effort level"),
+        ("ollama/qwen3", "12", "There is no level 12. ollama/qwen3 takes no effort level"),
+    ],
+)
+async def test_what_is_no_level_gets_the_nearest(app: RecordingApp, model: str, typed: str, said: str) -> None:
+    app.status.model_name = model
+    await app.type(f"/effort {typed}")
+    assert app.complaints[0].startswith(said)
+    assert app.operations == []
+
+
 async def test_effort_on_a_model_without_levels(app: RecordingApp) -> None:
     app.status.model_name, app.status.reasoning_effort = "ollama/qwen3", "high"
     await app.type("/effort")
-    assert app.text == "  ollama/qwen3 takes no effort level. high is kept for models that do."
+    assert app.text == "ollama/qwen3 takes no effort level. high is kept for models that do."
     await app.type("/effort low")
     assert app.complaints[0].startswith("ollama/qwen3 takes no effort level")
     assert app.operations == []

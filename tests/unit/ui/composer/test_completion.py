@@ -69,17 +69,85 @@ async def test_enter_takes_the_chosen_one_and_then_submits(tmp_path: Path, vi: b
         await at.press(TAB, ENTER)
         assert (at.composer.text, at.sent) == ("/effort ", [])
         await at.until(at.composer.has_menu)
-        assert shown(at) == ["low", "high", "medium"]
-        await at.press(UP, UP, ENTER, ENTER)
+        assert shown(at) == ["low", "medium", "high"]  # as they were given
+        await at.press(UP, ENTER, ENTER)
         assert at.sent == ["/effort high"]
 
 
-async def test_enter_submits_where_nothing_is_chosen(tmp_path: Path) -> None:
-    async with desk(tmp_path) as at:
+@MODES
+async def test_enter_takes_the_first_command_for_a_part_of_a_name(tmp_path: Path, vi: bool) -> None:
+    async with desk(tmp_path, vi=vi) as at:
         await type_to_menu(at, "/mod")
         await at.press(ENTER)
-        assert at.sent == ["/mod"]
+        assert (at.composer.text, at.sent) == ("/model ", [])
+        at.composer.clear()
+        await type_to_menu(at, "/h")
+        await at.press(ENTER)
+        assert at.sent == ["/help"]
         assert await at.frame() == [">", "[status]"]
+
+
+async def test_enter_submits_a_chosen_command_that_takes_no_argument(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await type_to_menu(at, "/e")
+        await at.press(DOWN, DOWN, ENTER)
+        assert at.sent == ["/help"]
+
+
+@pytest.mark.parametrize("name", ["/mode", "/MODE", "/style"])
+async def test_enter_submits_a_name_as_it_is(tmp_path: Path, name: str) -> None:
+    commands = (CommandHint("mode", "[mode]", aliases=("style",)), CommandHint("model"), CommandHint("mystyle"))
+    async with desk(tmp_path, commands=commands) as at:
+        await type_to_menu(at, name)
+        await at.press(ENTER)
+        assert at.sent == [name]
+
+
+async def test_enter_submits_a_part_of_a_name_where_no_menu_is_open(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await type_to_menu(at, "/mod")
+        await at.press(ESC)
+        await at.press(ENTER, "/xq", ENTER)
+        assert at.sent == ["/mod", "/xq"]
+
+
+async def test_enter_submits_while_files_are_offered(workspace: Path) -> None:
+    async with desk(workspace) as at:
+        await type_to_menu(at, "@tra")
+        await at.press(ENTER)
+        assert at.sent == ["@tra"]
+
+
+async def test_commands_that_begin_so_come_first_each_kind_by_name(tmp_path: Path) -> None:
+    names = ("resume", "new", "help", "export", "effort", "e-mail-long", "wxexh")
+    async with desk(tmp_path, commands=[CommandHint(name) for name in names]) as at:
+        found = await type_to_menu(at, "/ex")
+        assert found == ["/export", "/wxexh"]
+        await at.press(BACKSPACE)
+        await at.until(at.composer.has_menu)
+        assert shown(at) == ["/e-mail-long", "/effort", "/export", "/help", "/new", "/resume", "/wxexh"]
+        await at.press(BACKSPACE)
+        await at.until(at.composer.has_menu)
+        assert shown(at) == [f"/{name}" for name in sorted(names)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "taken"),
+    [("/he", "/help"), ("/e", "/effort "), ("see @tra", "see @train.py "), ("/help", "/help"), ("@zzz", "@zzz")],
+)
+async def test_tab_right_after_the_letters_takes_the_first(workspace: Path, keys: str, taken: str) -> None:
+    async with desk(workspace) as at:
+        await at.press(keys + TAB)
+        await at.until(lambda: at.composer.text == taken)
+        await at.press("!")
+        assert at.composer.text == f"{taken}!"
+
+
+async def test_tab_takes_nothing_for_a_text_that_has_changed(workspace: Path) -> None:
+    async with desk(workspace) as at:
+        await at.press("@tr" + TAB + "a")
+        await at.until(at.composer.has_menu)
+        assert at.composer.text == "@tra"
 
 
 @MODES
@@ -149,10 +217,26 @@ async def test_a_long_menu_scrolls_and_is_cut_to_the_width(tmp_path: Path) -> No
     async with desk(tmp_path, commands=commands, columns=40) as at:
         await type_to_menu(at, "/c")
         lines = await at.frame()
-        assert len(lines) == 10
+        assert len(lines) == 11
         assert all(len(line) <= 40 for line in lines)
+        assert lines[9] == "  ↓ 22 more"
         await at.press(UP)
-        assert (await at.frame())[8].startswith("› /command-29")
+        lines = await at.frame()
+        assert lines[8].startswith("› /command-29")
+        assert lines[9] == "  ↑ 22 more"
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 10])
+@pytest.mark.parametrize("count", [1, 8, 9])
+async def test_all_entries_can_be_reached_in_any_room(tmp_path: Path, rows: int, count: int) -> None:
+    commands = tuple(CommandHint(f"command-{n}") for n in range(count))
+    async with desk(tmp_path, commands=commands, rows=rows) as at:
+        await type_to_menu(at, "/c")
+        for command in commands:
+            await at.press(DOWN)
+            lines = await at.frame()
+            assert rows < 3 or f"› /{command.name}" in lines
+            assert any("more" in line for line in lines) == (rows > 3 and count > min(8, rows - 2))
 
 
 async def test_lines_do_not_come_and_go_while_typing(workspace: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.ui.composer.history import History
 from tests.unit.ui.composer.harness import (
     BACKSPACE,
     CTRL_A,
@@ -64,10 +65,16 @@ async def test_shift_enter_in_pieces(tmp_path: Path, sequence: str) -> None:
         assert at.actions_done() == []
 
 
-async def test_backslash_in_the_middle_is_text(tmp_path: Path) -> None:
+async def test_backslash_and_enter_break_the_line_wherever_the_cursor_is(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
-        await at.press("a\\b", LEFT, ENTER)
-        assert at.sent == ["a\\b"]
+        await at.press("ab", LEFT, "\\", ENTER)
+        assert (at.composer.text, at.sent) == ("a\nb", [])
+
+
+async def test_a_backslash_elsewhere_is_text(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await at.press("a\\bc", LEFT, ENTER)
+        assert at.sent == ["a\\bc"]
 
 
 async def test_drawn_with_prompt_and_continuation(tmp_path: Path) -> None:
@@ -238,6 +245,29 @@ async def test_a_long_question_stands_above_its_answer(tmp_path: Path) -> None:
         lines = await at.frame()
         asked = lines.index("> ok")
         assert "".join(lines[:asked]).replace(" ", "") == "Whatshould" + "really" * 9
+
+
+async def test_a_long_question_breaks_between_words(tmp_path: Path) -> None:
+    async with desk(tmp_path, columns=20) as at:
+        at.composer.begin_question("[y]es / [n]o, or type why not: ")
+        assert await at.frame() == ["[y]es / [n]o, or", "type why not:", ">", "[status]"]
+        at.composer.begin_question("What of 漢字漢字漢字漢字漢字漢字, then? ")
+        assert await at.frame() == ["What of", "漢字漢字漢字漢字漢字", "漢字, then?", ">", "[status]"]
+
+
+async def test_an_unsent_draft_is_kept_for_the_next_session(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    async with desk(tmp_path, history=History(path)) as at:
+        await at.press("sent", ENTER, "half a", CTRL_J, pasted("x\n" * 50))
+        at.composer.begin_question("Why? ")
+        await at.press("an answer")
+        at.composer.keep_draft()
+    async with desk(tmp_path, history=History(path)) as at:
+        at.composer.keep_draft()  # there is none
+        await at.press(UP)
+        assert at.composer.text == "half a\n" + "x\n" * 50
+        at.composer.keep_draft()  # it is the last one already
+    assert path.read_text().count("+half a") == 1
 
 
 async def test_quiet_since_the_last_key_that_typed(tmp_path: Path) -> None:

@@ -120,6 +120,32 @@ def test_outputs_are_expanded_one_before_the_other() -> None:
     assert stage.printed.endswith("read  1 line\n  new\n")
 
 
+def test_what_a_running_call_has_printed_can_be_expanded() -> None:
+    before = e.ToolOutput("read", "0", "old", True)
+    so_far = e.ToolProgress("bash", "1", "\n".join(f"step {n}" for n in range(9)))
+    stage = Stage(before, START, so_far)
+    assert stage.renderer.expand_last()
+    assert stage.printed.endswith("\nbash  make  (so far)  9 lines\n" + "".join(f"  step {n}\n" for n in range(9)))
+    assert stage.renderer.expand_last()
+    assert stage.printed.endswith("read  1 line\n  old\n")
+    stage.play(so_far, e.ToolOutput("read", "9", "new", True))
+    assert stage.renderer.expand_last()
+    assert stage.printed.endswith("read  1 line\n  new\n")
+
+
+def test_the_person_s_own_command_is_at_work() -> None:
+    stage = Stage(e.PlanUpdate((e.PlanItem("1", "Train", "in_progress"),)))
+    stage.play(e.ToolCallStarted("bash", {"command": "make all"}, "shell_1"))
+    stage.clock.now = 3
+    assert stage.live().split("\n")[-1] == "Working… 3s · running make all · Esc stops"
+    assert stage.renderer.is_ticking
+    stage.play(e.ToolOutput("bash", "shell_1", "ok", True), e.CommandRun("make all", "ok", True))
+    assert stage.live() == ""
+    assert not stage.renderer.is_ticking
+    stage.play(e.Processing())
+    assert stage.live().strip() == "Working… 0s · Train · Esc stops"
+
+
 def test_expanded_output_is_bounded() -> None:
     stage = Stage(e.ToolOutput("read", "1", "\n".join(str(line) for line in range(5_000)), True))
     assert stage.renderer.expand_last()
