@@ -459,7 +459,7 @@ def test_budget_and_cost(talk: Talk) -> None:
     ask(terminal, "hi")
     terminal.wait_for(r"(?m)^Hello\.\n\s*^> $")
     ask(terminal, "/cost")
-    terminal.wait_for(r"main +1 +900 +0 +100 +\$1\.00\n +total +1 +\$1\.00")
+    terminal.wait_for(r"main +1 +900 +0 +100 +\$1\.00\n *total +1 +\$1\.00")
     ask(terminal, "/budget lots")
     terminal.wait_for("Say an amount in US dollars")
     ask(terminal, "/budget $5")
