@@ -316,7 +316,9 @@ async def test_the_model_is_told_that_the_person_changed_a_call(tmp_path: Path) 
         answer = {"tool_call_id": item.tool_call_id, "approved": True, "edited_script": "b.py"}
         await loop.submit(OpType.EXEC_APPROVAL, approvals=[answer])
         await loop.until(TurnComplete)
-        assert outputs(loop) == ["[The person changed this call before approving it. What was carried out:\nscript: b.py]\nran b.py"]
+        assert outputs(loop) == [
+            "[The person changed this call before approving it. What was carried out:\nscript: b.py]\nran b.py"
+        ]
 
 
 async def test_an_outage_does_not_end_an_unattended_run_but_a_person_is_told_soon(tmp_path: Path) -> None:
