@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 ECHOED_LINES = 12
 QUEUE_LINES = 3
+SHOWN_AFTER_S = 0.5
+"""How long something that shows nothing of itself runs before that is said."""
 
 
 class App:
@@ -239,7 +241,7 @@ class App:
         shown = queued[:QUEUE_LINES] + [f"and {len(queued) - QUEUE_LINES} more"] * (len(queued) > QUEUE_LINES)
         muted = self.console.get_style("muted")
         lines = self.renderer.live_lines(width, max(1, rows - len(shown)))
-        if not lines and self.keyboard.is_busy and not self.keyboard.is_asking:
+        if not lines and self.keyboard.busy_s > SHOWN_AFTER_S and not self.keyboard.is_asking:
             lines = [[Segment(clip("Working… · Esc stops", width), muted)]]
         return [*lines, *([Segment(clip(text, width), muted)] for text in shown)]
 

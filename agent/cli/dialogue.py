@@ -77,6 +77,7 @@ class Dialogue:
         self._app.screen.prompt()
         while (text := await self._keyboard.next_line()) is not None:
             await self._take(self._without_draft(text).strip())
+            self._app.screen.refresh()
             self._app.screen.prompt()
 
     def _without_draft(self, text: str) -> str:
@@ -179,7 +180,7 @@ class Dialogue:
         """Let elapsed time pass on the screen."""
         while True:
             await asyncio.sleep(TICK_S)
-            if self._app.renderer.is_ticking:
+            if self._app.renderer.is_ticking or self._keyboard.is_busy:
                 self._app.screen.refresh()
 
     def _session_ended(self, listening: asyncio.Task[None]) -> None:

@@ -60,6 +60,7 @@ class Keyboard:
         """What was typed while nothing ran; None: look again."""
         self._answer: asyncio.Future[str | None] | None = None
         self._work: _Work | None = None
+        self._busy_since_s = 0.0
         self._is_stopped = False
         self._last_interrupt_s = -TWICE_WITHIN_S
         self.input: Input
@@ -70,6 +71,11 @@ class Keyboard:
     def is_busy(self) -> bool:
         """Whether something runs that Esc stops."""
         return self._work is not None
+
+    @property
+    def busy_s(self) -> float:
+        """How long something has been running, 0 if nothing does."""
+        return time.monotonic() - self._busy_since_s if self._work is not None else 0.0
 
     @property
     def is_asking(self) -> bool:
@@ -113,6 +119,7 @@ class Keyboard:
     def at_work(self, on_line: Callable[[str], None], stop: Callable[[], None]) -> Iterator[None]:
         """Inside the block what is typed goes to `on_line`, and Esc or Ctrl-C call `stop`. Blocks may be nested."""
         outer, self._work = self._work, _Work(on_line, stop)
+        self._busy_since_s = self._busy_since_s if outer else time.monotonic()
         self._is_stopped = False
         try:
             yield

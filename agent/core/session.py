@@ -117,6 +117,7 @@ class Session:
         self.copies_disk = Disk("session-copies")
         self._told_problem: str | None = None
         self._partials: dict[str, str] = {}
+        self._told_of_windows: set[str] = set()
         self._refused_above: dict[str, int] = {}
         self._spent_usd: dict[str, float] = {}
         self.cap_usd = self.config.max_cost_usd
@@ -426,7 +427,8 @@ class Session:
         if model_name != self.model_name:
             return
         self.history.model_max_tokens = self._window_tokens(window.tokens)
-        if window.warning:
+        if window.warning and window.warning not in self._told_of_windows:
+            self._told_of_windows.add(window.warning)
             await self._announced.wait()
             await self.send_event(ToolLog("system", window.warning))
 

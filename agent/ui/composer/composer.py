@@ -42,7 +42,7 @@ SEARCH_PROMPT = "(search) "
 MIN_MAX_ROWS = 3
 """How far the input may grow in a terminal however low; elsewhere up to a third of it."""
 REWIND_WITHIN_S = 0.6
-HISTORY_PATIENCE_S = 0.5
+HISTORY_PATIENCE_S = 2.0
 STORED_PASTE_CHARS = 20_000
 """Longer pastes stand in the history as their placeholder."""
 COMPOSER_STYLE: Mapping[str, str] = MappingProxyType(

@@ -52,8 +52,9 @@ class History(prompt_toolkit_history.History):
     async def load(self) -> AsyncGenerator[str, None]:
         """All entries, the newest first."""
         if not self._is_merged:
-            earlier = await asyncio.shield(asyncio.wrap_future(self._reading()))
-            self._merge(earlier)
+            reading = self._reading()
+            # Without a pause if it is done: the first key may be on its way.
+            self._merge(reading.result() if reading.done() else await asyncio.shield(asyncio.wrap_future(reading)))
         for entry in self._entries[::-1]:
             yield entry
 
