@@ -23,7 +23,7 @@ from agent.protocol.events import Event, Payload, SettingsChanged
 from agent.protocol.modes import MODES, Mode
 from agent.protocol.operations import OpType
 from agent.tools.process_session import still_running
-from agent.ui.banner import print_banner
+from agent.ui.banner import HINT, PLAIN_HINT, print_banner
 from agent.ui.composer.composer import Actions
 from agent.ui.console import ThemeName, set_theme
 from agent.ui.editor import EditorError, edit_file, edit_text
@@ -266,6 +266,7 @@ class App:
             session_id=self.status.conversation.session_id,
             user=self.hf_user,
             mode=self.status.mode,
+            hint=PLAIN_HINT if self.renderer.is_plain else HINT,
         )
         self.renderer.begin()
         early, self._early = self._early or [], None

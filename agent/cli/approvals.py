@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from agent.ui.editor import EditorError
 
 if TYPE_CHECKING:
     from agent.cli.app import App
+
+logger = logging.getLogger(__name__)
 
 ANYTIME_COMMANDS = ("/status", "/cost", "/budget", "/context", "/help")
 """Commands that only show something, and can be given while a question waits."""
@@ -71,7 +74,11 @@ async def _ask(app: App, item: ApprovalItem, index: int, total: int) -> Approval
 
 async def _command(app: App, text: str) -> None:
     if text.split()[0].lower() in ANYTIME_COMMANDS:
-        await carry_out(app, text)
+        try:
+            await carry_out(app, text)
+        except Exception as error:  # the question is still open
+            logger.exception("a command failed")
+            app.complain(f"That failed: {type(error).__name__}: {error}. The log has more.")
     else:
         app.complain(f"Answer this first ({', '.join(ANYTIME_COMMANDS)} work here); Ctrl-C stops the turn.")
 

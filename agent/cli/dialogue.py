@@ -141,7 +141,7 @@ class Dialogue:
         self._app.status.submitted(text)
         asides, self._asides = self._asides, []
         with self._keyboard.at_work(self._typed_in_turn, self._app.exchange.connection.cancel):
-            end = await self._go_on(OpType.USER_INPUT, {"text": "\n\n".join([*asides, text])})
+            end = await self._go_on(OpType.USER_INPUT, {"text": text, "asides": asides})
             while isinstance(end, ApprovalRequired):
                 answers = None if self._keyboard.is_stopped else await ask_approvals(self._app, end)
                 if answers is None:

@@ -72,7 +72,10 @@ class Footer:
         """Keep up with what no event tells, until cancelled. What runs while `is_busy()` is not in the background."""
         try:
             while True:
-                await self._look(is_busy())
+                try:
+                    await self._look(is_busy())
+                except Exception:  # a line at the bottom is not worth a session
+                    logger.exception("the status line could not be brought up to date")
                 await asyncio.sleep(REFRESH_S)
         finally:
             if self._command is not None:

@@ -119,12 +119,14 @@ class Keyboard:
     def at_work(self, on_line: Callable[[str], None], stop: Callable[[], None]) -> Iterator[None]:
         """Inside the block what is typed goes to `on_line`, and Esc or Ctrl-C call `stop`. Blocks may be nested."""
         outer, self._work = self._work, _Work(on_line, stop)
+        was_stopped = self._is_stopped
         self._busy_since_s = self._busy_since_s if outer else time.monotonic()
         self._is_stopped = False
         try:
             yield
         finally:
             self._work = outer
+            self._is_stopped = was_stopped if outer else self._is_stopped
 
     def leave(self, *, insists: bool = False) -> None:
         """Leave as soon as what runs is done, or soon in any case."""
@@ -162,6 +164,7 @@ class Keyboard:
         self._last_interrupt_s = now_s
         if self._answer is not None:
             self._give_up()
+            self.calm()
         elif self._work is None and self.input.text:
             self.input.clear()
             self.calm()
@@ -179,7 +182,7 @@ class Keyboard:
             self._give_up()
             return
         if self._work is not None and not self.is_leaving:
-            self._say("Leaving when this is done. Esc stops it.")
+            self._say("Leaving when this is done. Esc or Ctrl-C stops it.")
         self.leave()
 
     def stop(self) -> None:

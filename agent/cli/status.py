@@ -160,7 +160,8 @@ class Status:
                     self._asked = None
             case LLMCall() as call:
                 now.usage.setdefault(call.kind, KindUsage()).add(call)
-                now.prompt_tokens = call.prompt_tokens
+                if call.kind == "main":
+                    now.prompt_tokens = call.context_tokens or call.prompt_tokens
                 self.window_tokens = call.window_tokens or self.window_tokens
                 now.total_tokens += call.total_tokens
             case ToolCharge() as charge:

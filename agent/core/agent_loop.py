@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,14 +117,19 @@ class Handlers:
     """What each operation does. Each ends with an event that a user interface can wait for."""
 
     @staticmethod
-    async def run_agent(session: Session, text: str) -> str | None:
-        """A turn on the person's `text`; returns the final answer, or None when there is none (yet)."""
+    async def run_agent(session: Session, text: str, asides: Sequence[str] = ()) -> str | None:
+        """A turn on the person's `text`; returns the final answer, or None when there is none (yet).
+
+        `asides` is what the model is to hear with it, and that nobody asked for (a note that was added to AGENTS.md).
+        """
         session.interruption.clear()
         session.inbox.drop_steering()
         await Handlers.abandon_pending_approval(session)
         session.record.repair()
         session.turn = TurnState(session.config.max_iterations, session.surroundings.headless)
         session.policy.begin_turn()
+        for aside in asides:
+            session.record.add(user_message(aside, "shell"))
         if text.strip():  # without text: go on from where history is
             message = user_message(text)
             session.record.add(message)
@@ -240,7 +245,8 @@ def time_limit(session: Session) -> Iterator[None]:
 
 
 async def _user_input(session: Session, operation: Operation) -> None:
-    await Handlers.run_agent(session, str((operation.data or {}).get("text", "")))
+    data = operation.data or {}
+    await Handlers.run_agent(session, str(data.get("text", "")), tuple(map(str, data.get("asides", ()))))
 
 
 async def _exec_approval(session: Session, operation: Operation) -> None:

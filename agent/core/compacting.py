@@ -38,6 +38,8 @@ async def compact(
 
     A summariser that has failed is left alone for a while, unless the person asks for it: each try takes long.
     """
+    if not by_person:
+        await session.send_event(ToolLog("system", "The conversation is being shortened to make room."))
     before = session.history.items
     is_left_alone = session.summaries_to_skip > 0 and not by_person
     aids = Aids(

@@ -157,6 +157,7 @@ class _Call:
                 cost_known=settled.known,
                 charged_usd=settled.charged_usd,
                 window_tokens=self.session.history.model_max_tokens,
+                context_tokens=self.session.history.usage_tokens,
                 **counts,
             )
         )

@@ -146,7 +146,8 @@ class LLMCall:
     """One model call was answered. `cost_usd` is None when the price is unknown; it is never a made-up 0.
 
     `kind`: main, compaction, effort_probe, research. `charged_usd` is what the budget counts for it: the cost, or where
-    that is unknown the most it can have been. `window_tokens` is the context window that it had to fit into.
+    that is unknown the most it can have been. `window_tokens` is the context window that it had to fit into,
+    `context_tokens` what the conversation takes of it by our own count.
     """
 
     event_type: ClassVar[str] = "llm_call"
@@ -164,6 +165,7 @@ class LLMCall:
     reasoning_tokens: int = 0
     charged_usd: float = 0.0
     window_tokens: int = 0
+    context_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from agent.protocol.messages import new_id
 class OpType(Enum):
     """The kinds of operation and the shape of their `data`."""
 
-    USER_INPUT = "user_input"  # {text}
+    USER_INPUT = "user_input"  # {text, asides?: [str]}
     EXEC_APPROVAL = "exec_approval"  # {approvals: [ApprovalAnswer as dict]}
     INTERRUPT = "interrupt"  # none; a running turn is stopped with Session.cancel(), which does not wait in the queue
     UNDO = "undo"  # {turns?: int = 1, what?: "both" | "chat" | "files"}

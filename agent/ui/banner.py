@@ -8,6 +8,7 @@ from rich.text import Text
 from agent.ui.console import print_text
 from agent.ui.sanitize import clip
 
+PLAIN_HINT = "Type what you want done, /help for commands. Ctrl-C stops a turn, Ctrl-D leaves."
 HINT = "Type what you want done, /help for commands. Esc stops a turn, Ctrl-D leaves."
 
 

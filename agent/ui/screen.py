@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import io
 import logging
+import select
 import sys
 import threading
 import time
@@ -56,6 +57,7 @@ ESCAPE_WAIT_S = 0.05
 """How long after the byte of Esc the rest of a key's sequence (arrows) may come."""
 CHORD_WAIT_S = 0.25
 """How long after Esc another key makes a chord with it (Esc Enter, what Alt-Enter sends)."""
+MOST_LIVE_ROWS = 12
 SETTLE_S = 0.1
 """How long after a change of the window's size nothing is drawn: others often follow, and terminals take their time."""
 
@@ -135,7 +137,7 @@ class Screen:
     def _live_rows(self) -> list[StyleAndTextTuples]:
         """A blank row, then what is live."""
         size = self._output.get_size()
-        lines = self._view.live_lines(size.columns, max(2, min(size.rows - 8, size.rows * 2 // 5)))
+        lines = self._view.live_lines(size.columns, max(2, min(size.rows - 8, size.rows * 2 // 5, MOST_LIVE_ROWS)))
         has_colour = self.console is not None and self.console.color_system is not None
         gap: list[StyleAndTextTuples] = [] if lines and not lines[0] else [[]]
         return [*gap, *(fragments(line, has_colour) for line in lines)]
@@ -169,6 +171,8 @@ class Screen:
         quiet[0] &= ~termios.ICRNL
         quiet[3] &= ~(termios.ECHO | termios.ICANON)
         termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
+        if select.select([descriptor], [], [], 0)[0]:  # what was typed so far was echoed; the composer will show it
+            self._write("\r\x1b[K")
         try:
             yield
         finally:

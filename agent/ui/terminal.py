@@ -126,6 +126,11 @@ class TerminalRenderer:
         """Whether text of the model was shown since the last call or the start of the turn."""
 
     @property
+    def is_plain(self) -> bool:
+        """Whether nothing is live."""
+        return not self._is_live
+
+    @property
     def is_ticking(self) -> bool:
         """Whether the live lines show how long something takes: they change with the time."""
         return self._is_live and (self._activity.is_on or self._tools.is_ticking)

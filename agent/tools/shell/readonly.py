@@ -24,8 +24,8 @@ _Words = tuple[Word, ...]
 _Check = Callable[[_Words], str | None]
 
 _NEVER_HARMFUL = names(
-    """: true false ls pwd cd pushd popd dirs echo which whereis type stat du df uname whoami id groups basename dirname
-    realpath readlink seq sleep free uptime lscpu lsmem nproc arch tty printenv locale getconf test ["""
+    """: true false exit ls pwd cd pushd popd dirs echo which whereis type stat du df uname whoami id groups basename
+    dirname realpath readlink seq sleep free uptime lscpu lsmem nproc arch tty printenv locale getconf test ["""
 )
 _PRINTS_FILES = names(
     """cat head tail wc grep egrep fgrep cut tr nl od hexdump strings diff cmp comm join paste tac rev fold fmt expand

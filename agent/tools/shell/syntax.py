@@ -17,7 +17,7 @@ from agent.tools.shell.suspicion import odd_characters, suspicion
 from agent.tools.shell.words import Variables, Word, argument, combine, names, pieces, source_text, walk
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Language, Node, Parser
 
 MAX_BYTES = 20_000
 """Longer commands are not parsed: the grammar needs quadratic time on some texts."""
@@ -73,12 +73,19 @@ class Script:
 
 
 @cache
-def _parser() -> Parser:
+def _language() -> Language:
     # Imported here because it loads native code, and most starts of the program never parse a command.
     import tree_sitter
     import tree_sitter_bash
 
-    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
+    return tree_sitter.Language(tree_sitter_bash.language())
+
+
+def _parser() -> Parser:
+    """One for each use: a parser that two threads use at once brings the whole program down."""
+    import tree_sitter
+
+    return tree_sitter.Parser(_language())
 
 
 def read_script(text: str, directory: str | None) -> Script:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +44,7 @@ MIN_MAX_ROWS = 3
 """How far the input may grow in a terminal however low; elsewhere up to a third of it."""
 REWIND_WITHIN_S = 0.6
 HISTORY_PATIENCE_S = 2.0
+COMPLETES_WITHIN_S = 0.1
 STORED_PASTE_CHARS = 20_000
 """Longer pastes stand in the history as their placeholder."""
 COMPOSER_STYLE: Mapping[str, str] = MappingProxyType(
@@ -127,7 +129,7 @@ class Composer:
             # A question has no history to search.
             search_buffer_control=lambda: None if self.is_asking else self._search.control,  # type: ignore[arg-type,return-value]
         )
-        self._menu = CompletionMenu(lambda: self.buffer.complete_state)
+        self._menu = CompletionMenu(lambda: self.buffer.complete_state, self._completes_soon)
         self.container: AnyContainer = HSplit(
             [
                 ConditionalContainer(
@@ -228,13 +230,15 @@ class Composer:
     def enter(self) -> None:
         r"""Take the completion; or turn a `\` before the cursor into a newline; or submit.
 
-        The completion is the chosen one; for a part of a command's name, which nobody can mean, also the first.
+        The completion is the chosen one; for a part of a command's name, which nobody can mean, also the first: that
+        is put in, and only sent with the next Enter.
         """
-        if self.has_menu() and self._completer.is_fragment(self.buffer.document):
+        was_chosen = self.buffer.complete_state is not None and self.buffer.complete_state.complete_index is not None
+        if not was_chosen and self.has_menu() and self._completer.is_fragment(self.buffer.document):
             self.buffer.complete_next()
         state = self.buffer.complete_state
         if state is not None and state.complete_index is not None:
-            self._take_completion()
+            self._take_completion(and_send=was_chosen)
         elif self.buffer.document.char_before_cursor == "\\":
             self.buffer.delete_before_cursor()
             self.buffer.newline(copy_margin=False)
@@ -305,10 +309,11 @@ class Composer:
         self.clear()
         self.actions.submit(text)
 
-    def _take_completion(self) -> None:
+    def _take_completion(self, *, and_send: bool) -> None:
         self.buffer.complete_state = None
         if self._completer.is_whole(self.buffer.text):
-            self._submit()
+            if and_send:
+                self._submit()
         elif self.buffer.document.text_before_cursor.endswith((" ", "/")) and self.wants_completion():
             self.buffer.start_completion()  # what is in the directory, or the argument of the command
 
@@ -331,6 +336,15 @@ class Composer:
         self._last_typed_s = self._clock()
         self._last_escape_s = -math.inf
         self._to_complete = None
+        if self._menu.is_open:  # it is drawn again when it has become clear whether anything fits
+            get_app().create_background_task(self._redraw_menu())
+
+    def _completes_soon(self) -> bool:
+        return self._clock() - self._last_typed_s < COMPLETES_WITHIN_S and self.wants_completion()
+
+    async def _redraw_menu(self) -> None:
+        await asyncio.sleep(COMPLETES_WITHIN_S)
+        get_app().invalidate()
 
     def _on_completions_changed(self, buffer: Buffer) -> None:
         """Take the first completion if Tab came before it: prompt_toolkit forgets a Tab while it looks for them."""

@@ -25,8 +25,10 @@ class CompletionMenu(UIControl):
     each key.
     """
 
-    def __init__(self, state: Callable[[], CompletionState | None]) -> None:
+    def __init__(self, state: Callable[[], CompletionState | None], is_pending: Callable[[], bool]) -> None:
+        """`is_pending()`: a key was pressed just now, and the search for what fits is about to begin."""
         self._state = state
+        self._is_pending = is_pending
         self._shown: Sequence[Completion] = ()
 
     @property
@@ -62,9 +64,9 @@ class CompletionMenu(UIControl):
 
     def _completions(self) -> Sequence[Completion]:
         state = self._state()
-        if state is None:
+        if state is None and not self._is_pending():
             self._shown = ()
-        elif state.completions:
+        elif state is not None and state.completions:
             self._shown = state.completions
         return self._shown
 

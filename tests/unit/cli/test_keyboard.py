@@ -155,7 +155,7 @@ async def test_a_question_waits_for_the_end_of_what_is_being_typed(desk: Desk) -
 async def test_ctrl_d_at_work_leaves_when_it_is_done(desk: Desk) -> None:
     with desk.keyboard.at_work(lambda _: None, desk.stop):
         desk.keyboard.ended()
-        assert (desk.stops, desk.said) == (0, ["Leaving when this is done. Esc stops it."])
+        assert (desk.stops, desk.said) == (0, ["Leaving when this is done. Esc or Ctrl-C stops it."])
     assert await desk.keyboard.next_line() is None
     assert not desk.keyboard.insists
 

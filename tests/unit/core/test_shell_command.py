@@ -209,3 +209,10 @@ async def test_compaction_may_shorten_it(tmp_path: Path) -> None:
         assert "the request" in contents
         assert any(content.endswith("\n\nand then") for content in contents)
         assert sum(map(len, contents)) < told - 10_000
+
+
+async def test_what_is_said_on_the_side_is_no_request_of_the_person(tmp_path: Path) -> None:
+    async with running(tmp_path, [{"when": "(?s)a note was added.*what now", "text": "I know."}]) as loop:
+        end = await loop.operate(OpType.USER_INPUT, text="what now?", asides=["a note was added"])
+        assert end.payload.final_response == "I know."
+        assert [turn.prompt for turn in loop.session.turns] == ["what now?"]

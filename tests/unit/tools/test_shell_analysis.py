@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -921,3 +922,10 @@ def test_any_text_gets_a_verdict(text: str) -> None:
 )
 def test_the_reason_names_all_that_changes(command: str, reason: str) -> None:
     assert analyse(command, "/w", "/w").reason == reason
+
+
+def test_many_threads_may_judge_commands_at_once() -> None:
+    commands = [f"echo {number} && rm -rf build/{number} | tee log" for number in range(400)]
+    with ThreadPoolExecutor(8) as threads:
+        verdicts = list(threads.map(analyse, commands))
+    assert all(not verdict.read_only for verdict in verdicts)
