@@ -72,6 +72,12 @@ class Script:
     opaque: str | None = None
 
 
+_BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
+"""Characters that crash the parser now and then (tree-sitter-bash 0.25: segmentation faults were seen of random texts,
+probably since it looks them up in a table that has no place for them). To a shell they are letters of a word, and so is
+what stands for them."""
+
+
 @cache
 def _language() -> Language:
     # Imported here because it loads native code, and most starts of the program never parse a command.
@@ -91,6 +97,7 @@ def _parser() -> Parser:
 def read_script(text: str, directory: str | None) -> Script:
     """Parse a command that runs in `directory`. Never raises; what cannot be read is `opaque`."""
     script = Script(opaque=odd_characters(text))
+    text = _BEYOND_BMP.sub("\ufffd", text)
     if len(text) > MAX_BYTES or len(source := text.encode("utf-8", "replace")) > MAX_BYTES:
         script.opaque = "it is too long to be analysed"
         return script

@@ -929,3 +929,8 @@ def test_many_threads_may_judge_commands_at_once() -> None:
     with ThreadPoolExecutor(8) as threads:
         verdicts = list(threads.map(analyse, commands))
     assert all(not verdict.read_only for verdict in verdicts)
+
+
+def test_characters_beyond_the_first_65536_are_letters_of_words() -> None:
+    assert analyse("echo 🚀 started 𝔸", WORKSPACE, WORKSPACE).read_only
+    assert not analyse("🚀 rm -rf x; rm -rf 🚀", WORKSPACE, WORKSPACE).read_only
