@@ -37,7 +37,7 @@ def test_a_call_that_was_running_is_reported_as_unknown(env: dict[str, str], tmp
     ]
     model = write_script(tmp_path / "script.jsonl", [{"text": "A long one.", "tool_calls": calls}])
     run = KilledRun(env, tmp_path / "work", model)
-    run.kill_when(lambda _program: begun.exists() and run.has_written(b'"tool_call_id":"write_0"'))
+    run.kill_when(lambda _program: begun.exists() and run.has_written(b'"role":"tool"'))
     events = run.finish().events()
     (resumed,) = [event["data"] for event in events if event["event_type"] == "resume_complete"]
     assert resumed["unfinished"] == ["bash"]  # the other call of the batch had its result

@@ -119,8 +119,9 @@ def test_a_request_is_written_in_the_persons_editor(talk: Talk, tmp_path: Path) 
 
 
 def test_output_that_was_cut_is_shown_in_full(talk: Talk) -> None:
-    calls = [{"name": "bash", "arguments": {"command": f"seq {start} {start + 29}"}} for start in (100, 200)]
-    terminal = talk({"tool_calls": calls}, {"text": "Counted."})
+    commands = (f"seq {start} {start + 29}" for start in (100, 200))
+    calls = [{"tool_calls": [{"name": "bash", "arguments": {"command": command}}]} for command in commands]
+    terminal = talk(*calls, {"text": "Counted."})
     terminal.key("ctrl-o")
     terminal.wait_for(r"There is no .*output")
     ask(terminal, "go")
