@@ -89,6 +89,11 @@ class App:
         """Print what is wrong with what the person typed."""
         self.show(Text(visible(text), "error"))
 
+    def tell_failure(self, error: BaseException) -> None:
+        """Say that a command of ours has failed, which is not the end of the conversation."""
+        logger.error("a command failed", exc_info=error)
+        self.complain(f"That failed: {type(error).__name__}: {error}. The log has more.")
+
     def note(self, text: str) -> None:
         """Print a word on the side."""
         self.renderer.note(text)

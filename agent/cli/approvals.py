@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,6 @@ from agent.ui.editor import EditorError
 
 if TYPE_CHECKING:
     from agent.cli.app import App
-
-logger = logging.getLogger(__name__)
 
 ANYTIME_COMMANDS = ("/status", "/cost", "/budget", "/context", "/help")
 """Commands that only show something, and can be given while a question waits."""
@@ -76,9 +73,8 @@ async def _command(app: App, text: str) -> None:
     if text.split()[0].lower() in ANYTIME_COMMANDS:
         try:
             await carry_out(app, text)
-        except Exception as error:  # the question is still open
-            logger.exception("a command failed")
-            app.complain(f"That failed: {type(error).__name__}: {error}. The log has more.")
+        except Exception as error:  # noqa: BLE001 - told and logged; the question is still open
+            app.tell_failure(error)
     else:
         app.complain(f"Answer this first ({', '.join(ANYTIME_COMMANDS)} work here); Ctrl-C stops the turn.")
 

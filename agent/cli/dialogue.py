@@ -117,8 +117,7 @@ class Dialogue:
         if task.cancelled():
             self._app.note("Stopped.")
         elif (error := task.exception()) is not None:
-            logger.error("a command failed", exc_info=error)
-            self._app.complain(f"That failed: {type(error).__name__}: {error}. The log has more.")
+            self._app.tell_failure(error)
 
     async def _carry_out(self, text: str) -> None:
         if text.startswith("!"):

@@ -205,8 +205,7 @@ class Screen:
             elif self._app.is_running and not self._app.is_done:
                 self._app.exit()
             await asyncio.wait({task})
-            if self._timer is not None:
-                self._timer.cancel()
+            self._forget_timer()
             self._loop = None
             self._write("")
             if not task.cancelled() and (error := task.exception()) is not None:
@@ -265,10 +264,13 @@ class Screen:
         else:
             self._loop.call_soon_threadsafe(self.refresh)
 
-    def _draw(self) -> None:
+    def _forget_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _draw(self) -> None:
+        self._forget_timer()
         if self._app.can_draw:
             self._app.redraw()
 
@@ -299,9 +301,7 @@ class Screen:
     def _resized(self) -> None:
         """The window has another size: draw when it has settled."""
         self._settled_s = self._next_frame_s = self._clock() + SETTLE_S
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._forget_timer()
         self.refresh()
 
     def _take_whole_lines(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conversation import Talk
+from tests.e2e.conversation import Talk, ask, until, with_server
 from tests.e2e.harness import COMMAND, Terminal
 from tests.fakes import reply
 from tests.fakes.openai_server import FakeOpenAI
@@ -19,10 +19,6 @@ from tests.fakes.openai_server import FakeOpenAI
 
 def bash(command: str, **more: Any) -> dict[str, Any]:
     return {"tool_calls": [{"name": "bash", "arguments": {"command": command}}], **more}
-
-
-def ask(terminal: Terminal, text: str) -> None:
-    terminal.send(text).key("enter")
 
 
 def test_a_conversation_with_markdown_tools_and_a_clean_end(talk: Talk, work: Path) -> None:
@@ -121,19 +117,6 @@ def test_what_is_typed_before_an_approval_does_not_answer_it(talk: Talk, work: P
     ask(terminal, "no thanks")
     terminal.wait_for("Fine.")
     assert not (work / "made").exists()
-
-
-def with_server(talk: Talk, server: FakeOpenAI, *replies: reply.Reply, args: tuple[str, ...] = ()) -> Terminal:
-    """A conversation with a scripted server, at the prompt."""
-    server.script(*replies)
-    terminal = talk(args=("-m", "vllm/m", *args), more_env={"VLLM_BASE_URL": server.url})
-    terminal.wait_for(r"(?m)^> ", timeout_s=40)
-    return terminal
-
-
-def until(name: str) -> str:
-    """A command that only reads, and ends when the test has made the file."""
-    return f"until [ -e {name} ]; do grep -c x /dev/null; done; ls"
 
 
 def terminal_mode(terminal: Terminal) -> list[Any]:

@@ -130,7 +130,12 @@ class Composer:
             search_buffer_control=lambda: None if self.is_asking else self._search.control,  # type: ignore[arg-type,return-value]
         )
         self._menu = CompletionMenu(lambda: self.buffer.complete_state, self._completes_soon)
-        self.container: AnyContainer = HSplit(
+        self.container: AnyContainer = self._regions()
+        self.key_bindings: KeyBindingsBase = make_key_bindings(self)
+
+    def _regions(self) -> HSplit:
+        """A long question, the input, the search, the menu: from top to bottom."""
+        return HSplit(
             [
                 ConditionalContainer(
                     Window(FormattedTextControl(self._question_row), wrap_lines=True, dont_extend_height=True),
@@ -149,7 +154,6 @@ class Composer:
                 ),
             ]
         )
-        self.key_bindings: KeyBindingsBase = make_key_bindings(self)
 
     # --- what the program uses ----------------------------------------------------------------------------------------
 
