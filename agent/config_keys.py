@@ -139,6 +139,10 @@ class Config(_Section):
     max_wall_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     no_budget: bool = False
     tool_runtime: Literal["local", "sandbox"] = "local"
+    sandbox_backend: Literal["space", "job"] = "space"
+    """What a sandbox is made of: a Space of the person's own, or a job (huggingface_hub's Sandbox)."""
+    hub_artifacts: Literal["off", "collect", "card"] = "collect"
+    """What marks repositories that a session makes: nothing, a private collection, or their README too."""
     reasoning_effort: Effort | None = "high"
     prompt_cache_ttl: Literal["5m", "1h"] = "5m"
     context_window: int | None = Field(default=None, ge=8000)

@@ -25,6 +25,7 @@ _FIXED_VARIABLES = {
     "TERM": "xterm-256color",
     "NO_PROXY": "127.0.0.1,localhost",
     "no_proxy": "127.0.0.1,localhost",
+    "HF_HUB_DISABLE_TELEMETRY": "1",  # its first call of a process would ask the real Hub otherwise
 }
 
 GUARD_DIR = Path(guard.__file__).parent

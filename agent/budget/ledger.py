@@ -182,6 +182,15 @@ class Ledger:
         self._open[reservation_id] = reservation
         return reservation
 
+    def hold_running(self, kind: str, usd: float, *, known: bool = True) -> Reservation:
+        """Hold what something can cost that runs already (a resumed session's job): it counts, though no cap stops it.
+
+        `known` False: no price is known, and `usd` is a worst case. ValueError for a `usd` that is no sum.
+        """
+        reservation = Reservation(self._new_id(kind), kind, micro(usd), known)
+        self._open[reservation.id] = reservation
+        return reservation
+
     def would_exceed(self, what: str, usd: float) -> BudgetExceeded | None:
         """What reserving so much with `must_fit` would raise, None if it fits. `what` is its name in words."""
         return self._refusal(what, micro(usd), known=True, must_fit=True)
@@ -228,6 +237,10 @@ class Ledger:
     def charge_lost(self, kind: str, usd: float) -> None:
         """Enter, as a worst case, what was paid for and brought nothing. Tells no thresholds, and no cap stops it."""
         self._tally(kind).add(micro(usd), known=False)
+
+    def charge_elsewhere(self, usd: float) -> None:
+        """This run has paid for something of another of its conversations. Tells no thresholds, and no cap stops it."""
+        self._elsewhere_micro += micro(usd)
 
     def totals(self) -> tuple[KindTotal, ...]:
         """What each kind came to, dearest first."""

@@ -18,7 +18,9 @@ from agent.cli.exchange import Exchange
 from agent.cli.keyboard import Keyboard
 from agent.cli.model_list import ModelMenu
 from agent.cli.parts import MakeParts
+from agent.cli.ps_command import still_running_lines
 from agent.core.surroundings import Surroundings
+from agent.protocol.compute import Ending
 from agent.protocol.events import Event, Payload, SettingsChanged
 from agent.protocol.modes import MODES, Mode
 from agent.protocol.operations import OpType
@@ -156,6 +158,10 @@ class App:
         with self.keyboard.at_work(self.keep_for_later, self.exchange.connection.cancel):
             return await self.exchange.carry_out(op_type, data)
 
+    async def cancel_work(self, lease_id: str) -> Ending:
+        """End what runs elsewhere, beside whatever else goes on."""
+        return await self.exchange.connection.cancel_work(lease_id)
+
     def keep_for_later(self, text: str) -> None:
         """A line typed while something runs that takes none in."""
         self.keyboard.typed_ahead.append(text)
@@ -285,5 +291,7 @@ class App:
         conversation = self.status.conversation
         for process in still_running(conversation.session_id):
             self.say(f"Still running: {clip(process, 160)}")
+        for line in still_running_lines(self.status.work):
+            self.say(line)
         if conversation.prompts and is_saved:
             self.say(f"To go on with this: ml-intern --resume {conversation.session_id}")

@@ -25,7 +25,7 @@ from agent.ui.editor import EditorError
 if TYPE_CHECKING:
     from agent.cli.app import App
 
-ANYTIME_COMMANDS = ("/status", "/cost", "/budget", "/context", "/help")
+ANYTIME_COMMANDS = ("/status", "/cost", "/budget", "/context", "/jobs", "/help")
 """Commands that only show something, and can be given while a question waits."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,8 @@ commands:
   ml-intern config show   print every setting, its value and its origin
   ml-intern sessions      list, show, rm, rename, export, rewind saved sessions
   ml-intern doctor        check tokens, models, git, disk, GPU; say what to mend
+  ml-intern ps            list what runs elsewhere for you, and what it costs per hour
+  ml-intern gc            end what nobody looks after any more; gc ID ends that one
   ml-intern completion    print a script for completion in bash, zsh or fish
 
 exit codes:
@@ -31,7 +34,12 @@ SESSION_COMMANDS = ("list", "show", "rm", "rename", "export", "rewind")
 SHELLS = ("bash", "zsh", "fish")
 THEMES = ("auto", "dark", "light")
 
-Command = Literal["run", "config show", "sessions", "doctor", "completion"]
+Command = Literal["run", "config show", "sessions", "doctor", "ps", "gc", "completion"]
+
+_LEASE = re.compile(r"[0-9a-f]{4,24}|[\w.-]+/[\w.-]+")
+"""What a lease's or a job's id, or enough of its beginning, looks like; or the id of a Space."""
+_SENTENCE = 3
+"""So many words after `ps` or `gc` are a prompt rather than a slip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +66,13 @@ class Arguments:
     """Configuration keys set by flags."""
     resume: Resume | None = None
     rest: tuple[str, ...] = ()
-    """The words after `sessions`, the shell after `completion`."""
+    """The words after `sessions`, the shell after `completion`, the ids after `gc`."""
     probe: bool = False
     """Whether `doctor` asks the model something."""
+    dry_run: bool = False
+    """Whether `gc` only says what it would do."""
+    everything: bool = False
+    """Whether `gc` ends all there is."""
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -77,6 +89,10 @@ def parse(argv: Sequence[str]) -> Arguments:
         return Arguments("sessions", None, False, "text", False, None, False, False, {}, rest=tuple(rest))
     if name == "doctor" and only_flags:
         return _arguments("doctor", _parsed(doctor_parser(), rest))
+    if name == "ps" and len(rest) < _SENTENCE:
+        return _arguments("ps", _parsed(ps_parser(), rest))
+    if name == "gc" and (len(rest) < _SENTENCE or all(word.startswith("-") or _LEASE.fullmatch(word) for word in rest)):
+        return _arguments("gc", _parsed(gc_parser(), rest))
     if name == "completion" and (len(rest) <= 1 or only_flags or rest[0] in SHELLS):
         shell = completion_parser().parse_args(rest).shell
         return Arguments("completion", None, False, "text", False, None, False, False, {}, rest=(shell,))
@@ -136,7 +152,10 @@ def _arguments(command: Command, parsed: argparse.Namespace) -> Arguments:
         as_json=getattr(parsed, "json", False),
         flags=flags,
         resume=_resume(parsed) if command == "run" else None,
+        rest=tuple(getattr(parsed, "ids", ())),
         probe=getattr(parsed, "probe", False),
+        dry_run=getattr(parsed, "dry_run", False),
+        everything=getattr(parsed, "all", False),
     )
 
 
@@ -230,6 +249,37 @@ def doctor_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--probe", action="store_true", help="ask the model for a word, which may cost a little")
+    return parser
+
+
+def ps_parser() -> argparse.ArgumentParser:
+    """What `ml-intern ps` takes."""
+    parser = argparse.ArgumentParser(
+        prog="ml-intern ps",
+        description="List the jobs, sandboxes and background processes that sessions on this machine have started and "
+        "that may still run, and what they cost per hour.",
+        parents=[_shared_parser()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def gc_parser() -> argparse.ArgumentParser:
+    """What `ml-intern gc` takes."""
+    parser = argparse.ArgumentParser(
+        prog="ml-intern gc",
+        description="End what sessions on this machine have started and nobody looks after any more: expired jobs,\n"
+        "sandboxes whose session is gone. With IDs (of 'ml-intern ps'), end those, whatever their age.\n"
+        "The exit code is 1 where something could not be ended.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_shared_parser()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("ids", nargs="*", metavar="LEASE", help="what to end: an id, or its beginning")
+    parser.add_argument("--all", action="store_true", help="end everything that was started from this machine")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 

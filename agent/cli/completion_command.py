@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from agent.cli.args import SESSION_COMMANDS, completion_parser, config_parser, doctor_parser, run_parser
+from agent.cli.args import (
+    SESSION_COMMANDS,
+    completion_parser,
+    config_parser,
+    doctor_parser,
+    gc_parser,
+    ps_parser,
+    run_parser,
+)
 from agent.cli.exit_codes import ExitCode
 
 _BY_METAVAR: dict[object, Literal["file", "session"]] = {"FILE": "file", "ID": "session"}
@@ -50,12 +58,14 @@ def run_completion(shell: str, out: TextIO) -> int:
 
 
 def _nodes() -> list[Node]:
-    commands = ("config", "sessions", "doctor", "completion")
+    commands = ("config", "sessions", "doctor", "ps", "gc", "completion")
     return [
         _node("", run_parser(), Taken("choice", commands)),
         Node("config", (), Taken("choice", ("show",))),
         _node("config show", config_parser()),
         _node("doctor", doctor_parser()),
+        _node("ps", ps_parser()),
+        _node("gc", gc_parser()),
         _node("completion", completion_parser()),
         Node("sessions", (), Taken("choice", SESSION_COMMANDS)),
         *(Node(f"sessions {n}", (), Taken("text" if n == "list" else "session")) for n in SESSION_COMMANDS),

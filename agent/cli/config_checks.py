@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping
 
 from agent.config import Config, ConfigError, Permissions
+from agent.core.services import services_nowhere
 from agent.core.tools import create_builtin_tools
 from agent.protocol.permissions import PermissionRule
 from agent.tools.approval_rules import RULES
@@ -15,7 +16,7 @@ PREFIX = "ML_INTERN_"
 
 def check_rules(permissions: Permissions) -> None:
     """Raise `ConfigError` for a rule whose tool looks misspelt: a `deny` that never fits would protect nothing."""
-    known = {spec.name for spec in create_builtin_tools()} | set(RULES)
+    known = {spec.name for spec in create_builtin_tools(services_nowhere())} | set(RULES)
     problems = []
     for kind in ("deny", "ask", "allow"):
         for text in getattr(permissions, kind):

@@ -10,7 +10,9 @@ from typing import Any
 from agent.config import Config
 from agent.core.agent_loop import Resumption, submission_loop
 from agent.core.session import Session
+from agent.core.session_work import cancel_work
 from agent.core.surroundings import Surroundings
+from agent.protocol.compute import Ending
 from agent.protocol.events import Event, Processing, Ready, Shutdown
 from agent.protocol.operations import Operation, OpType, Submission
 
@@ -93,6 +95,18 @@ class Connection:
         """
         if session := self._holder[0]:
             session.steer(text)
+
+    def leave_running(self) -> None:
+        """The program is ended from outside (a closed terminal): what runs elsewhere is not stopped with the turn."""
+        if session := self._holder[0]:
+            session.work.leave_running()
+
+    async def cancel_work(self, lease_id: str) -> Ending:
+        """End what runs elsewhere for this session, also while a turn goes on."""
+        session = self._holder[0]
+        if session is None:
+            return Ending(worked=False, text="The session is not open.")
+        return await cancel_work(session, lease_id)
 
     def _cancel_session(self) -> None:
         if session := self._holder[0]:

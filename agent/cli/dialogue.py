@@ -157,12 +157,22 @@ class Dialogue:
         if text.lower() in LEAVE_WORDS:
             self._app.leave()
             self._keyboard.stop()
+        elif commands.runs_at_once(text):
+            self._app.chore(self._beside(text))
         elif self._keyboard.is_stopped or commands.is_for_us(text):
             self._app.keep_for_later(text)
         else:
             self._app.status.steering.append(text)
             self._app.exchange.connection.steer(text)
             self._app.screen.refresh()
+
+    async def _beside(self, text: str) -> None:
+        """A command that is carried out while a turn goes on."""
+        self._app.echo(text)
+        try:
+            await commands.carry_out(self._app, text)
+        except Exception as error:  # noqa: BLE001 - told and logged; the turn goes on
+            self._app.tell_failure(error)
 
     def _give_back(self, end: Payload) -> None:
         """What was typed for a turn that is over: after a good end the next request, else the person decides."""
@@ -192,6 +202,8 @@ class Dialogue:
         self._keyboard.leave(insists=True)
 
     def _terminal_gone(self) -> None:
+        if self._app.exchange.is_open:
+            self._app.exchange.connection.leave_running()
         self._keyboard.stop()
         self._keyboard.leave(insists=True)
 

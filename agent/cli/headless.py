@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.cli.connection import Connection
 from agent.cli.exit_codes import CREDENTIAL_FAILURES, ExitCode
+from agent.cli.ps_command import still_running_lines
 from agent.config import Config
 from agent.core.agent_loop import Resumption
 from agent.core.surroundings import Surroundings
@@ -21,6 +23,8 @@ from agent.protocol.events import (
     Interrupted,
     ToolStateChange,
     TurnComplete,
+    WorkItem,
+    WorkStatus,
 )
 from agent.protocol.operations import OpType
 from agent.ui.renderer import Renderer
@@ -59,6 +63,8 @@ async def run_headless(
     except asyncio.CancelledError:
         if outcome.signal is None:
             raise
+    for line in still_running_lines(outcome.work):
+        print(f"ml-intern: {line}", file=sys.stderr)
     return outcome.exit_code
 
 
@@ -84,6 +90,8 @@ class Outcome:
     code: ExitCode = ExitCode.ERROR
     denied: bool = False
     signal: int | None = None
+    work: tuple[WorkItem, ...] = ()
+    """What runs elsewhere."""
 
     def see(self, event: Event) -> None:
         """Take note of an event."""
@@ -100,6 +108,8 @@ class Outcome:
                 self.code = ExitCode.INTERRUPTED
             case ToolStateChange(state="rejected"):
                 self.denied = True
+            case WorkStatus(items=items):
+                self.work = items
 
     @property
     def exit_code(self) -> int:
@@ -119,6 +129,8 @@ def stop_on_signals(connection: Connection, outcome: Outcome) -> Iterator[None]:
     def stop(number: int) -> None:
         insists = outcome.signal is not None
         outcome.signal = outcome.signal or number
+        if number != signal.SIGINT:
+            connection.leave_running()
         if insists and task is not None:
             task.cancel()
         connection.cancel()

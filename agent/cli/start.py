@@ -20,12 +20,15 @@ from agent.cli.dotenv_layers import load_dotenv_layers
 from agent.cli.exit_codes import ExitCode
 from agent.cli.log_setup import set_up_logging
 from agent.cli.stdin_prompt import PromptError, PromptInput, read_prompt
-from agent.config import Config, ConfigError, LoadedConfig, config_dir, load_config, state_dir
+from agent.config import Config, ConfigError, LoadedConfig, cache_dir, config_dir, load_config, state_dir
 from agent.config_loading import home_dir
 from agent.core.agent_loop import Resumption
+from agent.core.services import create_services
 from agent.core.surroundings import Surroundings
-from agent.hub.tokens import resolve_hf_token
+from agent.hub.tokens import resolve_hf_token, token_of_environment
+from agent.hub.whose import remembered_user
 from agent.llm.auto import choose_model
+from agent.llm.credentials import clean_hf_token
 from agent.llm.local import detect_local_servers
 from agent.llm.params import (
     UnknownModelError,
@@ -37,6 +40,7 @@ from agent.llm.params import (
 )
 from agent.llm.replay import DEMO
 from agent.protocol.events import ErrorRaised, Event
+from agent.protocol.messages import utc_now
 from agent.sessions.errors import SessionError
 from agent.sessions.redact import LiveSecrets
 from agent.ui.renderer import Renderer
@@ -96,10 +100,35 @@ def _run(arguments: Arguments) -> int:
 
         show_config(loaded, sys.stdout, as_json=arguments.as_json)
         return ExitCode.OK
+    if arguments.command in ("ps", "gc"):
+        return asyncio.run(_see_to_work(arguments, loaded.config, cwd))
     prompt = read_prompt(arguments, sys.stdin)
     for text in prompt.notices:
         _warn(text)
     return asyncio.run(_start(arguments, loaded, prompt, cwd))
+
+
+async def _see_to_work(arguments: Arguments, config: Config, cwd: Path) -> int:
+    """`ml-intern ps` and `ml-intern gc`."""
+    hf_token = await asyncio.to_thread(resolve_hf_token, os.environ)
+    services = create_services(config, _surroundings(cwd, hf_token, headless=True))
+    place, places = state_dir(os.environ), services.backends
+    if arguments.command == "ps":
+        from agent.cli.ps_command import run_ps
+
+        return await run_ps(place, places, sys.stdout, as_json=arguments.as_json, now=utc_now())
+    from agent.cli.gc_command import run_gc
+
+    return await run_gc(
+        place,
+        places,
+        sys.stdout,
+        ids=arguments.rest,
+        everything=arguments.everything,
+        dry_run=arguments.dry_run,
+        as_json=arguments.as_json,
+        now=utc_now(),
+    )
 
 
 def _working_directory() -> Path:
@@ -130,9 +159,6 @@ async def _start(arguments: Arguments, loaded: LoadedConfig, prompt: PromptInput
 async def _start_session(
     arguments: Arguments, config: Config, prompt: PromptInput, cwd: Path, renderer: Renderer | None
 ) -> int:
-    if config.tool_runtime == "sandbox":
-        text = "Sandboxes are not available yet: leave out --sandbox-tools (tool_runtime) to run the tools here."
-        raise StartError(text, ExitCode.USAGE, "usage")
     if config.mcpServers:
         _warn("MCP servers are configured, but connecting to them is not available yet")
     check_rules(config.permissions)
@@ -167,7 +193,8 @@ async def _start_session(
     resumption = _resumption(arguments, saved)
     surroundings = _surroundings(workspace, hf_token, headless=renderer is not None)
     if renderer is None:
-        place = f"{model.notice}{describe_provider(route, os.environ)}; tools run here"
+        where = "in a sandbox" if config.tool_runtime == "sandbox" else "here"
+        place = f"{model.notice}{describe_provider(route, os.environ)}; tools run {where}"
         return await _converse(arguments, config, model, surroundings, place, resumption)
     _warn(f"{model.notice}{describe_route(route, os.environ)}; workspace {workspace}")
     from agent.cli.headless import run_headless
@@ -258,9 +285,9 @@ No model to work with. Do one of these:
 
 
 async def _hf_token(config: Config, *, headless: bool) -> str | None:
-    """The person's HF token. Not looked for in a headless run of a script: nothing would use it."""
+    """The person's HF token. A headless run of a script takes none but the environment's: it starts at once."""
     if headless and config.model_name.startswith("replay/"):
-        return None
+        return token_of_environment(os.environ)
     return await asyncio.to_thread(resolve_hf_token, os.environ)
 
 
@@ -285,6 +312,7 @@ def _surroundings(workspace: Path, hf_token: str | None, *, headless: bool) -> S
         today=date.today(),
         headless=headless,
         hf_token=hf_token,
+        hf_user=remembered_user(cache_dir(os.environ), clean_hf_token(hf_token)),
     )
 
 

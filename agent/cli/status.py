@@ -18,6 +18,8 @@ from agent.protocol.events import (
     Steered,
     ToolCharge,
     UndoComplete,
+    WorkItem,
+    WorkStatus,
 )
 from agent.protocol.modes import Mode
 
@@ -114,6 +116,8 @@ class Status:
     """The model's context window, as of the last call."""
     steering: list[str] = field(default_factory=list)
     """Lines passed on to the running turn that it has not taken in yet."""
+    work: tuple[WorkItem, ...] = ()
+    """What runs outside of this program, or has just ended, oldest first."""
     _asked: str | None = None
     """What was submitted, until its turn begins."""
 
@@ -137,6 +141,8 @@ class Status:
                 self.reasoning_effort = settings.reasoning_effort
             case BudgetStatus() as budget:
                 self.budget = budget
+            case WorkStatus() as status:
+                self.work = status.items
             case NewComplete() as new:
                 self.conversation = Conversation(new.session_id)
             case ResumeComplete() as resumed:

@@ -34,9 +34,6 @@ def facts(
     status: Status,
     *,
     window_tokens: int | None = None,
-    jobs: int = 0,
-    sandboxes: int = 0,
-    per_hour_usd: float | None = None,
     git_branch: str | None = None,
     background: int = 0,
     queued: int = 0,
@@ -45,6 +42,10 @@ def facts(
     """The facts of a session. `window_tokens` is the model's context window, None if unknown; lines on their way into
     the running turn count as `queued` too."""
     now, budget = status.conversation, status.budget
+    running = [item for item in status.work if not item.is_over and item.kind != "process"]
+    here = sum(item.kind == "process" and not item.is_over for item in status.work)
+    sandboxes = sum(item.kind == "sandbox" for item in running)
+    prices = [item.usd_per_hour for item in running]
     used = min(now.prompt_tokens / window_tokens, 1.0) if window_tokens else None
     return StatusFacts(
         model=status.model_name,
@@ -56,11 +57,11 @@ def facts(
         unknown_usd=now.unknown_usd,
         cap_usd=budget.cap_usd,
         spent_usd=budget.spent_usd + budget.elsewhere_usd,
-        jobs=jobs,
+        jobs=len(running) - sandboxes,
         sandboxes=sandboxes,
-        per_hour_usd=per_hour_usd,
+        per_hour_usd=None if None in prices else sum(price for price in prices if price is not None),
         git_branch=git_branch,
-        background=background,
+        background=background + here,
         queued=queued + len(status.steering),
         title=now.title,
         saved=saved,

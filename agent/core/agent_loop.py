@@ -20,11 +20,13 @@ from agent.core.file_copies import finish_turn
 from agent.core.model_calls import report_spending
 from agent.core.reporting import context_report, feedback, workspace_diff
 from agent.core.resuming import report, resume
-from agent.core.session import Session
+from agent.core.services import create_services
+from agent.core.session import WORK_PATIENCE_S, Session
+from agent.core.session_work import sweep_expired, work_of
 from agent.core.shell_command import run_shell
 from agent.core.surroundings import Surroundings
 from agent.core.tool_batch import Answered, record, settle_approvals
-from agent.core.tools import ToolRouter, create_builtin_tools
+from agent.core.tools import ToolRouter, create_builtin_tools, create_sandboxes
 from agent.core.turn import run_turn
 from agent.core.turn_state import TurnState
 from agent.core.undoing import UndoImpossible, undo
@@ -80,9 +82,12 @@ async def submission_loop(
     opening or resuming the session raises (`UnknownModelError`, `SessionError`, OSError); afterwards nothing but
     `CancelledError`.
     """
-    router = tool_router or ToolRouter(create_builtin_tools())
+    services = create_services(config, surroundings)
+    sandboxes = create_sandboxes(services)
+    router = tool_router or ToolRouter(create_builtin_tools(services, sandboxes))
     async with router:
         session = await Session.open(event_queue, config, surroundings, router, stream=stream)
+        session.work = work_of(session, services)
         if session_holder is not None:
             session_holder[0] = session
         try:
@@ -92,10 +97,15 @@ async def submission_loop(
             await session.announce()
             if resumed is not None:
                 await report(session, resumed)
+            session.sandboxes = sandboxes
+            if sandboxes is not None:
+                await sandboxes.start_preload(session)
+            session.chores.add(asyncio.create_task(sweep_expired(session, services), name="sweep"))
             while session.is_running:
                 await process_submission(session, await submission_queue.get())
         finally:
             await session.close()
+            await services.sandbox.close()
 
 
 async def process_submission(session: Session, submission: Submission) -> bool:
@@ -220,6 +230,7 @@ class Handlers:
         """End the session."""
         await Handlers.abandon_pending_approval(session)
         session.is_running = False
+        await session.end_work(WORK_PATIENCE_S)
         await session.record.sync()
         await session.send_event(Shutdown())
 

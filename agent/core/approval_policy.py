@@ -224,8 +224,8 @@ class _Subject:
         self._text = text
 
     def is_hit_by(self, rule: PermissionRule) -> bool:
-        """Whether a rule that forbids or asks fits."""
-        return rule.matches_words(self._text)
+        """Whether a rule that forbids or asks fits. The Hub takes names in any case: none is a way around it."""
+        return rule.matches_words(self._text, any_case=True)
 
     def is_covered_by(self, rules: Sequence[PermissionRule]) -> bool:
         """Whether the rules, which allow, leave nothing of the call uncovered."""

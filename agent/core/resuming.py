@@ -45,12 +45,13 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
     if journal is None and session.config.save_sessions:
         journal = Journal.create(journal_path(session.surroundings.state_dir, session_id, utc_now()), session.secrets)
     is_back = session.has_held(session_id)
-    await session.adopt(restored, journal, session_id)
-    invalid_model = None if keep_model else _take_model(session, restored)
-    if is_own:
-        session.record.go_on({"cwd": str(session.workspace), "version": __version__})
-    else:
-        session.record.begin(told=restored.transcript)
+    async with session.work.changing_session():
+        await session.adopt(restored, journal, session_id)
+        invalid_model = None if keep_model else _take_model(session, restored)
+        if is_own:
+            session.record.go_on({"cwd": str(session.workspace), "version": __version__})
+        else:
+            session.record.begin(told=restored.transcript)
     if keep_model:
         session.record_settings()
     if session.cap_is_of_run:
@@ -65,9 +66,10 @@ async def resume(session: Session, path: Path, *, fork: bool, keep_model: bool =
     survivors = await asyncio.to_thread(still_running, session_id) if is_own and not is_back else ()
     if survivors:
         session.inbox.note(render("guards/still_running", processes=survivors))
+    work = await session.work.take_up(session_id, charged=restored.charged_leases) if is_own else ()
     await session.record.sync()
     complete = _complete(session, restored, path, invalid_model, forked=not is_own)
-    return replace(complete, still_running=survivors, is_open_elsewhere=not is_own and not fork)
+    return replace(complete, still_running=survivors, work=tuple(work), is_open_elsewhere=not is_own and not fork)
 
 
 async def report(session: Session, complete: ResumeComplete) -> None:

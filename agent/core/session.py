@@ -26,6 +26,7 @@ from agent.core.interruption import Interruption, end_tasks
 from agent.core.known_files import KnownFiles
 from agent.core.mode_news import news_of_mode
 from agent.core.record import Record
+from agent.core.remote_work import RemoteWork
 from agent.core.surroundings import SESSION_VARIABLE, Surroundings
 from agent.core.tools import ToolRouter
 from agent.core.turn_state import PendingApproval, TurnState
@@ -33,7 +34,8 @@ from agent.core.wall_clock import WallClock
 from agent.llm.client import LLMClient
 from agent.llm.params import resolve_route
 from agent.llm.window import DEFAULT_WINDOW_TOKENS, UNKNOWN_LOCAL_WINDOW_TOKENS, resolve_window
-from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, Ready, SettingsChanged, ToolLog
+from agent.protocol.compute import ComputeDesk
+from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, Ready, SettingsChanged, ToolLog, WorkStatus
 from agent.protocol.messages import ToolCall, new_id, user_message, utc_now
 from agent.protocol.modes import Mode
 from agent.protocol.operations import OpType
@@ -43,8 +45,12 @@ from agent.sessions.journal import Journal, journal_path
 from agent.sessions.redact import LiveSecrets, child_environment
 from agent.sessions.restore import RestoredSession, TurnMark
 from agent.tools.propose_plan_tool import propose_plan_spec
+from agent.tools.sandbox.machines import Sandboxes
 
 __all__ = ["Event", "OpType", "Session"]
+
+WORK_PATIENCE_S = 7.0
+"""How long the end of the program waits for sandboxes to be deleted."""
 
 
 @dataclass
@@ -71,6 +77,10 @@ class Session:
     model_effective_effort: dict[str, str | None] = field(default_factory=dict)
     told_of_mechanical_compaction: bool = False
     summaries_to_skip: int = 0
+    work: RemoteWork = field(init=False, repr=False)
+    """What runs elsewhere; see agent/core/session_work.py."""
+    sandboxes: Sandboxes | None = None
+    """The sandbox that the tools are in, if they are in one."""
 
     @classmethod
     async def open(
@@ -120,6 +130,9 @@ class Session:
         self._told_of_windows: set[str] = set()
         self._refused_above: dict[str, int] = {}
         self._spent_usd: dict[str, float] = {}
+        self._has_ended_work = False
+        self.chores: set[asyncio.Task[None]] = set()
+        """What is done beside everything else, and given up at the end."""
         self.cap_usd = self.config.max_cost_usd
         self.cap_is_of_run = self.cap_usd is not None
 
@@ -163,13 +176,25 @@ class Session:
 
     def _new_ledger(self) -> Ledger:
         """An empty ledger under the cap in force; the other conversations of this run have taken their part of it."""
-        others = (usd for session_id, usd in self._spent_usd.items() if session_id != self.session_id)
-        return Ledger(self.cap_usd, sum(others) if self.cap_is_of_run else 0.0)
+        return Ledger(self.cap_usd, self._spent_elsewhere_usd() if self.cap_is_of_run else 0.0)
+
+    def _spent_elsewhere_usd(self) -> float:
+        """What the other conversations of this run have spent."""
+        return sum(usd for session_id, usd in self._spent_usd.items() if session_id != self.session_id)
+
+    def charge_other(self, session_id: str, usd: float) -> None:
+        """Another conversation of this run has spent something more: its job has ended."""
+        self._spent_usd[session_id] = self._spent_usd.get(session_id, 0.0) + usd
+        if self.cap_is_of_run:
+            self.ledger.charge_elsewhere(usd)
 
     def set_cap(self, cap_usd: float | None) -> None:
         """Set, change or (None) take away the cap on what this run, and the session it goes on with, may cost."""
+        if not self.cap_is_of_run:  # from now on all of this run counts
+            self.ledger.charge_elsewhere(self._spent_elsewhere_usd())
         self.cap_usd, self.cap_is_of_run = cap_usd, True
         self.ledger.set_cap(cap_usd)
+        self.work.rehold()
         self.summaries_to_skip = 0
         self.record.write("cap", {"cap_usd": cap_usd})
 
@@ -204,7 +229,8 @@ class Session:
         self.pending = self.turn = None
         self.turns, self.turn_count = list(restored.turns), restored.turn_count
         self.was_compacted = restored.messages != restored.transcript
-        self._call_ids = {call.id for message in restored.messages for call in message.tool_calls}
+        said = (*restored.transcript, *restored.messages)  # what was compacted away has had its ids as well
+        self._call_ids = {call.id for message in said for call in message.tool_calls}
         self._assumed_mode = self.policy.mode_before_plan if self.mode == "plan" else self.mode
         if not self.cap_is_of_run:  # a session does not lose its cap because this run was started without one
             self.cap_usd = restored.cap_usd
@@ -241,15 +267,29 @@ class Session:
             "previous_message_count": len(self.history.items),
             "saved_path": str(self.record.saved_path) if self.record.saved_path else None,
         }
-        await self._close_record()
-        await self._begin()
+        async with self.work.changing_session():
+            await self._close_record()
+            await self._begin()
         return old
 
     async def close(self) -> None:
-        """Save and let go of everything held."""
+        """Save and let go of everything held. What runs elsewhere and is not told to end goes on."""
+        await end_tasks(set(self.chores))
+        await self.end_work(WORK_PATIENCE_S)
         await self._close_record()
         self.disk.close()
         self.copies_disk.close()
+
+    async def end_work(self, patience_s: float) -> None:
+        """End what goes with this program (sandboxes), and tell what goes on. Calling it again does nothing."""
+        if self._has_ended_work:
+            return
+        self._has_ended_work = True
+        if self.sandboxes is not None:
+            await self.sandboxes.close()
+        left = await self.work.close(patience_s)
+        if left:
+            await self.send_event(WorkStatus(left))
 
     async def _close_record(self) -> None:
         if self._window_task is not None:
@@ -276,6 +316,11 @@ class Session:
     def known_files(self) -> KnownFiles:
         """Files whose content the agent knows."""
         return self.record.known_files
+
+    @property
+    def compute(self) -> ComputeDesk:
+        """Where work is handed in that runs outside of this program."""
+        return self.work
 
     def scrub(self, text: str) -> str:
         """`text` without the secrets this program holds."""

@@ -17,7 +17,7 @@ from typing import Any
 from agent.core.file_copies import keep_files
 from agent.core.guards import CallRecord
 from agent.core.session import Session
-from agent.core.tool_costs import hold, settle, within_budget
+from agent.core.tool_costs import hold, settle
 from agent.core.turn_state import PreparedCall
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolLog, ToolOutput, ToolStateChange
 from agent.protocol.messages import FunctionCall, ToolCall, tool_message, valid_text
@@ -37,7 +37,10 @@ _TOLD_NAME_CHARS = 80
 
 
 def prepare(session: Session, call: ToolCall) -> PreparedCall:
-    """Parse the arguments of `call` and decide what becomes of it. History always gets valid JSON arguments."""
+    """Parse the arguments of `call` and decide what becomes of it, but for its cost: see `look_ahead`.
+
+    History always gets valid JSON arguments.
+    """
     arguments, malformed = _parse(call)
     arguments = session.router.loosened(call.function.name, arguments)
     call = replace(call, function=FunctionCall(call.function.name, json.dumps(arguments, ensure_ascii=False)))
@@ -49,15 +52,7 @@ def prepare(session: Session, call: ToolCall) -> PreparedCall:
     spec = session.router.find(call.function.name)
     assert spec is not None  # problem_with knows the name
     decision = session.policy.decide(spec, arguments)
-    try:
-        estimate = spec.estimate_cost(arguments)
-    except Exception as error:  # the tool's own code; what may cost anything does not run
-        logger.exception("the cost of %s could not be estimated", spec.name)
-        problem = f"Not run: what it would cost could not be estimated ({type(error).__name__}: {error})."
-        return PreparedCall(call, arguments, decision, problem=ToolResult(problem, ok=False))
-    if estimate is not None:
-        decision = within_budget(session, decision, estimate)
-    prepared = PreparedCall(call, arguments, decision, estimate=estimate)
+    prepared = PreparedCall(call, arguments, decision)
     if decision.action == "deny":
         denied = ToolResult(f"Not run: {decision.reason}", ok=False, display=decision.told_person)
         return replace(prepared, problem=denied)
@@ -112,7 +107,7 @@ async def run_batch(
     """
     if announce:
         for prepared in calls:
-            await session.send_event(_started(prepared))
+            await session.send_event(_started(session, prepared))
     for prepared in calls:
         if prepared.decision is not None and prepared.decision.action == "deny":
             await session.send_event(_state(prepared, "rejected"))
@@ -215,7 +210,7 @@ async def _call(session: Session, prepared: PreparedCall) -> ToolResult:
         )
     finally:
         if held is not None:
-            await settle(session, held, result)
+            await settle(session, prepared, held, result)
     return result
 
 
@@ -247,8 +242,10 @@ def _interrupted(session: Session, prepared: PreparedCall, batch: _Batch) -> Too
     return ToolResult(output, ok=False, display=as_stopped(partial))
 
 
-def _started(prepared: PreparedCall) -> ToolCallStarted:
-    return ToolCallStarted(prepared.call.function.name, prepared.arguments, prepared.call.id)
+def _started(session: Session, prepared: PreparedCall) -> ToolCallStarted:
+    """What the renderers are told of a call: a model may repeat a secret that it has seen."""
+    arguments = session.secrets.scrub_data(prepared.arguments)
+    return ToolCallStarted(prepared.call.function.name, arguments, prepared.call.id)
 
 
 def _state(prepared: PreparedCall, state: str) -> ToolStateChange:
@@ -304,7 +301,7 @@ async def approval_item(session: Session, prepared: PreparedCall) -> ApprovalIte
     assert spec is not None
     return ApprovalItem(
         tool=prepared.call.function.name,
-        arguments=prepared.arguments,
+        arguments=session.secrets.scrub_data(prepared.arguments),
         tool_call_id=prepared.call.id,
         reason=decision.reason,
         preview=await asyncio.to_thread(_preview, session, prepared),
@@ -315,6 +312,7 @@ async def approval_item(session: Session, prepared: PreparedCall) -> ApprovalIte
         estimated_cost_usd=decision.estimated_cost_usd,
         remaining_cap_usd=decision.remaining_cap_usd,
         hints=decision.hints,
+        facts=prepared.facts,
         editable=spec.editable if isinstance(prepared.arguments.get(spec.editable or ""), str) else None,
     )
 
@@ -324,7 +322,8 @@ def _preview(session: Session, prepared: PreparedCall) -> str | None:
     if spec is None or spec.preview is None:
         return None
     try:
-        return spec.preview(prepared.arguments, session)
+        text = spec.preview(prepared.arguments, session)
+        return text if text is None else session.scrub(text)
     except Exception:  # a preview is a courtesy; the approval itself must still be asked
         logger.exception("no preview of %s", spec.name)
         return None
@@ -348,7 +347,7 @@ async def settle_approvals(session: Session, answered: Answered) -> list[CallRec
             approved.append(edited)
             await session.send_event(_state(prepared, "approved"))
             if edited is not prepared:
-                await session.send_event(_started(edited))
+                await session.send_event(_started(session, edited))
             await _remember_rule(session, answer.get("always_rule"))
         else:
             rejected.append((prepared, _rejection(str(answer.get("feedback") or ""))))

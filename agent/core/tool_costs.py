@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from agent.budget.ledger import BudgetExceeded, Ledger, Reservation
+from agent.budget.ledger import BudgetExceeded
 from agent.budget.policy import approve_billable, reserve_billable
 from agent.core.approval_policy import ApprovalDecision
 from agent.core.model_calls import report_spending
 from agent.core.session import Session
 from agent.core.turn_state import PreparedCall
+from agent.core.work_costs import Hold
 from agent.protocol.events import ToolCharge
 from agent.protocol.tools import CostEstimate, ToolResult
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Money held for a running call, in the ledger of the conversation that it belongs to."""
-
-    ledger: Ledger
-    reservation: Reservation
-
 
 Held = Hold | ToolResult | None
 
@@ -63,9 +55,17 @@ def hold(session: Session, prepared: PreparedCall) -> Held:
         return ToolResult(f"Not run: {error}", ok=False)
 
 
-async def settle(session: Session, held: Hold, result: ToolResult | None) -> None:
-    """Charge what the call cost. A failed one that names no cost never happened; a stopped one may have cost it all."""
-    if result is not None and not result.ok and result.cost_usd is None:
+async def settle(session: Session, prepared: PreparedCall, held: Hold, result: ToolResult | None) -> None:
+    """Charge what the call cost. A failed one that names no cost never happened; a stopped one may have cost it all.
+
+    What the call has started elsewhere is charged when it is over.
+    """
+    if await session.work.adopt(held):
+        await report_spending(session, None)
+        return
+    spec = session.router.find(prepared.call.function.name)
+    started_nothing = spec is not None and spec.is_charged_by_work and (result is None or result.cost_usd is None)
+    if started_nothing or (result is not None and not result.ok and result.cost_usd is None):
         held.ledger.release(held.reservation)
         return
     cost_usd = result.cost_usd if result is not None else None

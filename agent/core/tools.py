@@ -7,33 +7,69 @@ import difflib
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from agent.core.services import Services
+from agent.hub.artifact_hook import wrapped
+from agent.hub.trackio import seed_dashboard
 from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
 from agent.tools.arguments import loosened
 from agent.tools.bash_tool import bash_spec
 from agent.tools.edit_tool import edit_spec
+from agent.tools.hf_repo_files_tool import hf_repo_files_spec
+from agent.tools.hf_repo_git_tool import hf_repo_git_spec
+from agent.tools.jobs_tool import hf_jobs_spec
 from agent.tools.output import cap_output, fits
 from agent.tools.plan_tool import plan_spec
 from agent.tools.read_tool import read_spec
+from agent.tools.sandbox.fetching import fetch
+from agent.tools.sandbox.machines import Sandboxes
+from agent.tools.sandbox_tools import sandbox_specs
 from agent.tools.shell_analysis import bash_rule
 from agent.tools.write_tool import write_spec
 
-__all__ = ["ToolRouter", "ToolSpec", "create_builtin_tools"]
+__all__ = ["ToolRouter", "ToolSpec", "create_builtin_tools", "create_sandboxes"]
 
 logger = logging.getLogger(__name__)
 
 
-def create_builtin_tools() -> list[ToolSpec]:
-    """The tools that come with the program, in the order the model sees them. To add one: its file and a line here."""
+def create_builtin_tools(services: Services, sandboxes: Sandboxes | None = None) -> list[ToolSpec]:
+    """The tools that come with the program, in the order the model sees them. To add one: its file and a line here.
+
+    With `sandboxes` the shell and the files are there, not on this machine.
+    """
+    account, artifacts = services.account, services.artifacts
+    here = [bash_spec(bash_rule), read_spec(), write_spec(), edit_spec()]
     return [
-        bash_spec(bash_rule),
-        read_spec(),
-        write_spec(),
-        edit_spec(),
+        *(here if sandboxes is None else sandbox_specs(sandboxes)),
         plan_spec(),
+        hf_repo_files_spec(account, artifacts, None if sandboxes is None else partial(fetch, sandboxes)),
+        hf_repo_git_spec(account, artifacts),
+        hf_jobs_spec(
+            account,
+            services.jobs,
+            read_script=None if sandboxes is None else sandboxes.read_script,
+            seed_trackio=partial(seed_dashboard, account),
+            artifact_wrap=partial(_with_hook, services),
+            offers_local=sandboxes is None,
+        ),
     ]
+
+
+def _with_hook(services: Services, command: tuple[str, ...], session: ToolSession) -> tuple[str, ...]:
+    """A job's command that also collects what the job pushes, as far as the person wants that."""
+    started = services.artifacts.started(session.session_id)
+    return wrapped(command, session.session_id, services.artifacts.mode, started, services.account.endpoint)
+
+
+def create_sandboxes(services: Services) -> Sandboxes | None:
+    """The sandbox of a run whose tools are in one, else None."""
+    if not services.tools_in_sandbox:
+        return None
+    seed = partial(seed_dashboard, services.account)
+    return Sandboxes(services.sandbox, services.account, seed_trackio=seed, shares_token=services.shares_token)
 
 
 class ToolRouter:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.compute.durations import in_words
 from agent.context_manager.prompts import render
 from agent.core.compacting import compact
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.guards import PASS, Verdict
+from agent.core.looking_ahead import look_ahead
 from agent.core.model_calls import ask, call_hooks, patience_s
 from agent.core.session import Session
 from agent.core.tool_batch import approval_item, checked, prepare, run_batch
 from agent.core.turn_state import PendingApproval, PreparedCall, TurnState
-from agent.core.wall_clock import in_words
 from agent.llm.calls import CallRequest
 from agent.llm.failures import FailureKind, LLMCallError
 from agent.llm.params import resolve_route
@@ -198,6 +199,7 @@ async def use_tools(session: Session, turn: TurnState, reply: LLMResult) -> Step
     prepared = [prepare(session, session.with_unique_id(call)) for call in reply.tool_calls]
     session.record.add(_assistant(reply, prepared))
     stop_if_cancelled(session)
+    prepared = await session.interruption.cancellable(look_ahead(session, prepared))
     waiting = [call for call in prepared if call.problem is None and call.decision and call.decision.action == "ask"]
     ready = [call for call in prepared if call not in waiting]
     await _run(session, turn, ready)

@@ -49,6 +49,8 @@ class PreparedCall:
     malformed: bool = False
     estimate: CostEstimate | None = None
     """What it can cost at most; None: nothing."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """What looking ahead has found, to be shown to the person."""
     note: str = ""
     """What the model should know of how it came to run, ahead of its result."""
 

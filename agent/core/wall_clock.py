@@ -35,11 +35,3 @@ class WallClock:
             return False
         self._warned = self.limit_s - remaining_s >= WARN_AT * self.limit_s
         return self._warned
-
-
-def in_words(seconds: float) -> str:
-    """`45 s`, `12 min`, `1 h 30 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min".replace(" 0 min", "")

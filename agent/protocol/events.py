@@ -52,6 +52,36 @@ class ApprovalItem:
     remaining_cap_usd: float | None = None
     hints: tuple[str, ...] = ()
     editable: str | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    """What looking ahead has found (a price, a namespace): a label and its text each."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """Something that runs outside of this program, or has just ended.
+
+    `kind`: job, sandbox or process; `id` is our lease's, `place_id` the one that the place gave it. `usd_per_hour` None
+    is unknown. `log_path` is the file with its output so far. Times are ISO 8601, UTC.
+    """
+
+    id: str
+    kind: str
+    name: str
+    backend: str
+    place_id: str
+    flavor: str
+    stage: str
+    is_over: bool
+    created_at: str
+    usd_per_hour: float | None
+    url: str | None = None
+    namespace: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    cost_usd: float | None = None
+    last_line: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    log_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +393,8 @@ class ResumeComplete:
     reasoning_effort: str | None = None
     is_open_elsewhere: bool = False
     still_running: tuple[str, ...] = ()
+    work: tuple[str, ...] = ()
+    """What it had started elsewhere, a sentence each."""
     last_prompt: str = ""
     last_answer: str = ""
     window_tokens: int = 0
@@ -394,7 +426,10 @@ class BudgetStatus:
 
 @dataclass(frozen=True, slots=True)
 class ToolCharge:
-    """A tool call has cost money. `cost_usd` None: nobody knows how much; `charged_usd` is then the most it can be."""
+    """A tool call has cost money. `cost_usd` None: nobody knows how much; `charged_usd` is then the most it can be.
+
+    `lease_id`: for work elsewhere; all of its charges together are what was charged for it.
+    """
 
     event_type: ClassVar[str] = "tool_charge"
     tool: str
@@ -402,6 +437,7 @@ class ToolCharge:
     cost_usd: float | None
     charged_usd: float
     cost_known: bool
+    lease_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,12 +490,20 @@ class CommandRun:
     success: bool
 
 
+@dataclass(frozen=True, slots=True)
+class WorkStatus:
+    """All that runs outside of this program for this session, sent whenever that changes. Not kept."""
+
+    event_type: ClassVar[str] = "work_status"
+    items: tuple[WorkItem, ...]
+
+
 # --- telemetry of compute: local records for the journal and /cost; nothing leaves the machine ------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class HfJobSubmit:
-    """A job was submitted."""
+    """A job was submitted. `push_to_hub` None: nobody knows whether it saves what it makes."""
 
     event_type: ClassVar[str] = "hf_job_submit"
     job_id: str
@@ -469,7 +513,7 @@ class HfJobSubmit:
     job_type: str
     image: str
     namespace: str
-    push_to_hub: bool
+    push_to_hub: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -551,6 +595,7 @@ Payload = (
     | ContextReport
     | WorkspaceDiff
     | CommandRun
+    | WorkStatus
     | HfJobSubmit
     | HfJobComplete
     | SandboxCreate

@@ -55,11 +55,13 @@ class PermissionRule:
         """Whether the rule is about this tool at all."""
         return fnmatchcase(tool, self.tool)
 
-    def matches_words(self, text: str) -> bool:
+    def matches_words(self, text: str, *, any_case: bool = False) -> bool:
         """Whether the pattern fits a command or another text. White space of any length counts as one blank."""
         if self.pattern is None:
             return True
         pattern, words = _squeeze(self.pattern), _squeeze(text)
+        if any_case:
+            pattern, words = pattern.casefold(), words.casefold()
         if pattern.endswith(" *") and _fits(pattern[:-2], words):
             return True
         return _fits(pattern, words)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from agent.protocol.compute import ComputeDesk
 from agent.protocol.events import Payload
 
 
@@ -52,6 +53,10 @@ class ToolSession(Protocol):
     @property
     def known_files(self) -> dict[Path, FileFingerprint]:
         """Files whose current content the agent has read or written in this session, by resolved path."""
+
+    @property
+    def compute(self) -> ComputeDesk:
+        """Where work is handed in that runs outside of this program."""
 
     def scrub(self, text: str) -> str:
         """`text` without the secrets this program holds."""
@@ -122,6 +127,28 @@ class CostEstimate:
     what: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What looking ahead has found of a call, before anybody is asked about it.
+
+    `problem` is why it would fail: it is not run, and this is its result. `estimate` takes the place of the one that
+    `ToolSpec.estimate_cost` makes from the arguments alone. `facts` are shown to the person, a label and its text each,
+    `hints` point out what to be careful about. `pinned` are the arguments with which the call runs, where what they
+    refer to (a script's file) was read: what is approved is what runs.
+    """
+
+    problem: str | None = None
+    estimate: CostEstimate | None = None
+    facts: tuple[tuple[str, str], ...] = ()
+    hints: tuple[str, ...] = ()
+    pinned: Mapping[str, Any] | None = None
+
+
+LookAhead = Callable[[Mapping[str, Any], ToolSession], Awaitable[Preflight]]
+"""Asks whoever knows (a catalogue, an account) before a call is decided on. It changes nothing anywhere, takes a few
+seconds at most, and says in its facts what it could not find out."""
+
+
 def changes_nothing(_arguments: Mapping[str, Any], _workspace: Path) -> tuple[Path, ...]:
     """For tools that write no file of the person."""
     return ()
@@ -147,7 +174,9 @@ class ToolSpec:
     `only_looks` tells that a call changes nothing anywhere: only that runs in plan mode. `changes` names the files to
     keep a copy of before the call, `estimate_cost` the most it can cost (None: nothing). `editable` names the
     text argument that the person may change when asked for approval (a command, a script). Nobody is asked about a call
-    that its `check` says would fail.
+    that its `check` says would fail. `preflight`, where a call has one, looks ahead before the call is decided on.
+    `is_charged_by_work`: what a call costs is what the work costs that it starts (`ToolSession.compute`), and it costs
+    nothing if it starts none.
     """
 
     name: str
@@ -164,6 +193,8 @@ class ToolSpec:
     changes: Changes = changes_nothing
     estimate_cost: Callable[[Mapping[str, Any]], CostEstimate | None] = field(default=lambda _arguments: None)
     editable: str | None = None
+    preflight: LookAhead | None = None
+    is_charged_by_work: bool = False
 
     def to_wire(self) -> dict[str, Any]:
         """The OpenAI function form sent to a provider."""

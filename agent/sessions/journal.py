@@ -33,6 +33,7 @@ from agent.protocol.events import (
     ToolProgress,
     TurnComplete,
     WorkspaceDiff,
+    WorkStatus,
 )
 from agent.protocol.messages import Message, ToolCall, utc_now
 from agent.protocol.private_files import make_private_dir
@@ -48,7 +49,7 @@ logger = logging.getLogger(__name__)
 MAX_UNWRITTEN_BYTES: Final = 64 << 20
 """How much is kept in memory of what the disk refuses; the record that crosses the line is kept as well."""
 
-_NOT_KEPT: Final = (AssistantChunk, BudgetStatus, ToolProgress, ContextReport, WorkspaceDiff)
+_NOT_KEPT: Final = (AssistantChunk, BudgetStatus, ToolProgress, ContextReport, WorkspaceDiff, WorkStatus)
 
 _HELD_BY_MESSAGES: Final = {
     ToolCallStarted: ("arguments",),

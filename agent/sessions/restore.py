@@ -32,8 +32,9 @@ class RestoredSession:
     `title` is what it was given, empty if nothing; `preview` how its first prompt begins. `messages` is what the model
     was shown last, without the system prompt; the calls in it that have no result had not begun, but for those in
     `unfinished` (in call order): what became of them is unknown. `transcript` is everything said, as it was said: not
-    compacted, and without what was taken back. `charges` is what was spent by kind, `cap_usd` what may be; `dropped`
-    the number of records that could not be read, or not be written in their time; `ended`: closed in an orderly way.
+    compacted, and without what was taken back. `charges` is what was spent by kind (`charged_leases`: for work
+    elsewhere, by lease id), `cap_usd` what may be; `dropped` the number of records that could not be read, or not be
+    written in their time; `ended`: closed in an orderly way.
     """
 
     session_id: str
@@ -51,6 +52,7 @@ class RestoredSession:
     plan: tuple[PlanItem, ...]
     known_files: Mapping[Path, FileFingerprint]
     charges: tuple[Charge, ...]
+    charged_leases: Mapping[str, float]
     cap_usd: float | None
     unfinished: tuple[ToolCall, ...]
     checkpoints: tuple[dict[str, Any], ...]
@@ -114,6 +116,7 @@ class _Replay:
         self._files: dict[Path, FileFingerprint] = {}
         self._cap_usd: float | None = None
         self._charges: dict[tuple[str, bool], float] = {}
+        self._charged_leases: dict[str, float] = {}
         self._begun: set[str] = set()
         self._checkpoints: list[dict[str, Any]] = []
         self._missing = 0
@@ -152,6 +155,7 @@ class _Replay:
             known_files=self._files,
             cap_usd=self._cap_usd,
             charges=tuple(Charge(kind, usd, known) for (kind, known), usd in self._charges.items()),
+            charged_leases=self._charged_leases,
             unfinished=tuple(call for call in _calls_without_result(self.messages) if call.id in self._begun),
             checkpoints=tuple(self._checkpoints),
             had_redacted_content=any(map(_is_redacted, self.messages)),
@@ -223,6 +227,8 @@ class _Replay:
         elif charge := charge_of(event_type, details):
             key = (charge.kind, charge.known)
             self._charges[key] = self._charges.get(key, 0.0) + charge.usd
+            if isinstance(lease_id := details.get("lease_id"), str):
+                self._charged_leases[lease_id] = self._charged_leases.get(lease_id, 0.0) + charge.usd
 
     _HANDLERS: ClassVar[Mapping[str, Callable[[_Replay, dict[str, Any]], None]]] = {
         "start": _add_cap,

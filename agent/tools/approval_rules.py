@@ -6,7 +6,6 @@ around a rule. A rule only says what a call needs; what becomes of it is agent/c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +16,7 @@ from agent.tools.shell_analysis import bash_rule
 _CPU_JOB_FLAVORS = frozenset({"cpu-basic", "cpu-upgrade"})
 _SCHEDULED_READS = frozenset({"ps", "inspect"})
 _SCHEDULED_STOPS = frozenset({"delete", "suspend"})
-_FILE_CHANGES = {"upload": "uploads a file to", "delete": "deletes files from"}
+_FILE_CHANGES = {"upload": "uploads to", "delete": "deletes files from"}
 _GIT_CHANGES = {
     "delete_branch": "deletes a branch of",
     "delete_tag": "deletes a tag of",
@@ -25,9 +24,8 @@ _GIT_CHANGES = {
     "create_repo": "creates",
     "update_repo": "changes the visibility or access of",
 }
+HANDS_SECRETS = "hands secrets over to the job"
 _FOR_GOOD = frozenset({"delete_branch", "delete_tag", "merge_pr"})
-_TRAINS = re.compile(r"Trainer\b|\.(train|fit)\(|\.backward\(|\b(accelerate|torchrun|trl)\b")
-_SAVES = re.compile(r"push_to_hub|upload_(folder|file|large_folder)|\bhf upload\b|huggingface-cli upload")
 
 
 def _word(arguments: Mapping[str, Any], *keys: str) -> str:
@@ -61,6 +59,8 @@ def hf_jobs_rule(arguments: Mapping[str, Any], context: ApprovalContext) -> Appr
         return _scheduled(operation.removeprefix("scheduled").strip(), _job_hints(arguments))
     if operation not in {"run", "uv"}:
         return FREE
+    if _word(arguments, "backend") == "local":
+        return ApprovalNeed("ask", "runs a script on this machine, in the background", hints=_job_hints(arguments))
     flavor = _word(arguments, "hardware_flavor", "flavor", "hardware") or "cpu-basic"
     if flavor in _CPU_JOB_FLAVORS and not context.confirm_cpu_jobs:
         return ApprovalNeed("free", billable=True)
@@ -68,13 +68,11 @@ def hf_jobs_rule(arguments: Mapping[str, Any], context: ApprovalContext) -> Appr
 
 
 def _job_hints(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the arguments alone tell; what the script does is found by the tool's look ahead."""
     flavor = _word(arguments, "hardware_flavor", "flavor", "hardware")
-    code = f"{arguments.get('script') or ''}\n{arguments.get('command') or ''}"
-    is_lost = bool(_TRAINS.search(code)) and not _SAVES.search(code)
     return _hints(
-        is_lost and "trains, but pushes nothing to the Hub: what it makes is lost when the job ends",
         flavor not in _CPU_JOB_FLAVORS and flavor != "" and f"runs on paid hardware ({flavor})",
-        bool(arguments.get("secrets")) and "hands secrets over to the job",
+        bool(arguments.get("secrets")) and HANDS_SECRETS,
     )
 
 
@@ -96,13 +94,10 @@ def hf_repo_files_rule(arguments: Mapping[str, Any], _context: ApprovalContext) 
     verb = _FILE_CHANGES.get(operation)
     if verb is None:
         return FREE
-    patterns = arguments.get("patterns")
-    is_all = bool(
-        {"*", "**", "**/*"} & {str(each) for each in (patterns if isinstance(patterns, list) else [patterns])}
-    )
+    is_proposed = bool(arguments.get("create_pr")) or _word(arguments, "revision").startswith("refs/pr/")
     hints = _hints(
-        operation == "delete" and ("deletes every file" if is_all else "deletes files on the Hub"),
-        not arguments.get("create_pr") and "changes the branch itself, not through a pull request",
+        operation == "delete" and "deletes files on the Hub",
+        not is_proposed and "changes the branch itself, not through a pull request",
     )
     return ApprovalNeed("ask", f"{verb} {_repo(arguments)} on the Hub", hints=hints)
 

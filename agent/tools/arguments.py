@@ -6,21 +6,80 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+_ALIASES = {
+    "flavor": "hardware_flavor",
+    "hardware": "hardware_flavor",
+    "repo": "repo_id",
+    "repository": "repo_id",
+    "path_in_repo": "path",
+    "folder_path": "local_path",
+    "path_or_fileobj": "local_path",
+    "allow_patterns": "patterns",
+    "discussion_num": "pr_num",
+}
+"""Other words for an argument, mostly huggingface_hub's: heard where a tool has the one on the right only."""
+
+_JOINED = frozenset({"job_id"})
+"""Texts that may name several things with commas between them."""
+
 
 def loosened(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """`arguments` with what models often misspell put right for `schema`; anything else is left for it to refuse.
 
-    An optional null is absent; text that plainly is the number, truth value, array or object asked for becomes it.
+    An optional null is absent; text that plainly is the number, truth value, array or object asked for becomes it, and
+    so the other way round: a number where text is wanted, one text where a list of texts is. A value of an enumeration
+    may have other case and blanks, a name may be another word for the same.
     """
     properties, required = schema.get("properties", {}), schema.get("required", ())
     result = {}
-    for name, value in arguments.items():
-        wanted = properties.get(name, {}).get("type")
-        if value is None and wanted is not None and name not in required:
+    for given, value in arguments.items():
+        name = _known_name(given, arguments, properties)
+        wanted = properties.get(name, {})
+        if value is None and wanted.get("type") is not None and name not in required:
             continue
-        read = _READERS.get(wanted) if isinstance(wanted, str) and isinstance(value, str) else None
-        result[name] = value if read is None else read(value)
+        result[name] = _read(name, value, wanted)
     return result
+
+
+def _known_name(name: str, arguments: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
+    """The tool's own word for `name`, unless that is given as well."""
+    meant = _ALIASES.get(name, name)
+    taken = meant in arguments or any(_ALIASES.get(other) == meant for other in arguments if other != name)
+    return name if name in properties or meant not in properties or taken else meant
+
+
+def _read(name: str, value: Any, wanted: Mapping[str, Any]) -> Any:
+    """`value` as the schema `wanted` has it, if it plainly is that; else as it is."""
+    kind = wanted.get("type")
+    if kind == "string":
+        return _text(value, wanted.get("enum"), joins=name in _JOINED)
+    is_texts = kind == "array" and wanted.get("items", {}).get("type") == "string"
+    if isinstance(value, str) and isinstance(kind, str):
+        value = _READERS[kind](value) if kind in _READERS else value
+        if is_texts and isinstance(value, str) and value.strip():
+            return [value]
+    if is_texts and isinstance(value, list):
+        return [_as_text(each) for each in value]
+    return value
+
+
+def _text(value: Any, choices: Any, *, joins: bool) -> Any:
+    if joins and isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ",".join(value)
+    if not isinstance(choices, list):
+        return _as_text(value)
+    if value in choices or not isinstance(value, (str, bool)):
+        return value
+    text = " ".join(str(value).split()).lower()
+    return text if text in choices else value
+
+
+def _as_text(value: Any) -> Any:
+    """A number as text."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+        return str(int(value) if is_whole else value)
+    return value
 
 
 def _json_as(kind: type) -> Callable[[str], Any]:

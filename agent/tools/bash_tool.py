@@ -9,21 +9,21 @@ import logging
 import os
 import re
 import shutil
-import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.compute.processes import session_members
 from agent.protocol.private_files import make_private_dir
 from agent.protocol.tools import ApprovalContext, ApprovalRule, ToolResult, ToolSession, ToolSpec
 from agent.tools.arguments import ArgumentError, int_argument, text_argument
 from agent.tools.files import describe_os_error
 from agent.tools.live_output import live_output
 from agent.tools.output import create_spill_file, prune_spills, scrub_file
-from agent.tools.printed import COUNTED_BYTES, NO_OUTPUT, read_printed
-from agent.tools.process_session import CANCEL_GRACE_S, Ending, end_all, holds_file, run_in_session, session_members
+from agent.tools.printed import COUNTED_BYTES, NO_OUTPUT, exit_note, read_printed
+from agent.tools.process_session import CANCEL_GRACE_S, Ending, end_all, holds_file, run_in_session
 from agent.tools.shell_analysis import bash_verdict
 
 logger = logging.getLogger(__name__)
@@ -307,22 +307,7 @@ def _notes(ending: Ending, request: _Request, limit: int, *, printed: bool) -> l
             f"[Ended because it had printed more than {limit:,} bytes. Send long output to a file of its own, or "
             "filter it.]"
         ]
-    return [_exit_note(ending.returncode)] if ending.returncode else []
-
-
-def _exit_note(code: int | None) -> str:
-    """`[exit code N]`, with the signal's name: a shell reports a child killed by signal n as 128 + n."""
-    if code is None:
-        return "[exit code unknown]"
-    number = -code if code < 0 else code - 128
-    try:
-        name = signal.Signals(number).name if number > 0 else ""
-    except ValueError:
-        name = ""
-    if not name:
-        return f"[exit code {code}]"
-    hint = ", often for want of memory" if name == "SIGKILL" else ""
-    return f"[exit code {128 + number}: ended by {name}{hint}]"
+    return [exit_note(ending.returncode)] if ending.returncode else []
 
 
 def _background_writers(ending: Ending, descriptor: int) -> bool:

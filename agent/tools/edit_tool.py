@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
+from agent.protocol.tools import FileFingerprint, ToolResult, ToolSession, ToolSpec
 from agent.tools.arguments import ArgumentError, bool_argument, utf8_argument
 from agent.tools.diffs import unified_diff
 from agent.tools.edit_utils import MODES, apply_edit, validate_python
@@ -74,12 +74,56 @@ def edit_spec() -> ToolSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
+class Edit:
+    """The change that an edit makes of the file at `path`, in `count` places; `note` tells how they were found."""
+
     path: Path
     old: TextFile
     new: str
     count: int
     note: str | None
+
+    @property
+    def data(self) -> bytes:
+        """The file's new content."""
+        return self.old.encode(self.new)
+
+    def diff(self, name: str) -> str:
+        """The change as a unified diff; `name` is the file's for people."""
+        return unified_diff(self.old.text, self.new, name)
+
+    def done(self, name: str) -> ToolResult:
+        """What to say once it is made."""
+        places = "1 place" if self.count == 1 else f"{self.count:,} places"
+        said = [f"Edited {self.path}: {places} changed." + (f" {self.note}" if self.note else "")]
+        if self.path.suffix == ".py":
+            said += [f"Warning: {warning}" for warning in validate_python(self.new, self.path.name)]
+        return ToolResult("\n".join(said), display=self.diff(name))
+
+
+@dataclass(frozen=True, slots=True)
+class EditRequest:
+    """What a call asks for."""
+
+    old_str: str
+    new_str: str
+    replace_all: bool
+    mode: str
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> EditRequest:
+        """Read from a call's arguments. Raises ArgumentError."""
+        old_str, new_str = utf8_argument(arguments, "old_str"), utf8_argument(arguments, "new_str")
+        return cls(old_str, new_str, bool_argument(arguments, "replace_all"), arguments.get("mode") or "replace")
+
+    def of_file(self, path: Path, old: TextFile, known: Mapping[Path, FileFingerprint]) -> Edit:
+        """What it makes of `old`. Raises FileToolError if that is not as the agent knows it, or old_str fits ill."""
+        require_known(path, old.fingerprint, known)
+        try:
+            new, count, note = apply_edit(old.text, self.old_str, self.new_str, self.mode, self.replace_all)
+        except ValueError as error:
+            raise FileToolError(f"{path} is unchanged. {error}") from error
+        return Edit(path, old, new, count, note)
 
 
 async def _handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
@@ -101,7 +145,7 @@ def _preview(arguments: Mapping[str, Any], session: ToolSession) -> str | None:
         change = _plan(resolve_path(arguments.get("path"), session.workspace), arguments, session)
     except (ArgumentError, FileToolError):
         return None
-    return _diff(change, session)
+    return change.diff(display_name(change.path, session.workspace))
 
 
 def _edit(arguments: Mapping[str, Any], session: ToolSession) -> ToolResult:
@@ -109,31 +153,13 @@ def _edit(arguments: Mapping[str, Any], session: ToolSession) -> ToolResult:
         path = resolve_path(arguments.get("path"), session.workspace)
         with path_lock(path):
             change = _plan(path, arguments, session)
-            data = change.old.encode(change.new)
-            atomic_write(path, data, change.old.status)
-            session.known_files[path] = fingerprint_bytes(data)
+            atomic_write(path, change.data, change.old.status)
+            session.known_files[path] = fingerprint_bytes(change.data)
     except (ArgumentError, FileToolError) as error:
         return ToolResult(str(error), ok=False)
-    places = "1 place" if change.count == 1 else f"{change.count:,} places"
-    said = [f"Edited {path}: {places} changed." + (f" {change.note}" if change.note else "")]
-    if path.suffix == ".py":
-        said += [f"Warning: {warning}" for warning in validate_python(change.new, path.name)]
-    return ToolResult("\n".join(said), display=_diff(change, session))
+    return change.done(display_name(path, session.workspace))
 
 
-def _plan(path: Path, arguments: Mapping[str, Any], session: ToolSession) -> _Change:
+def _plan(path: Path, arguments: Mapping[str, Any], session: ToolSession) -> Edit:
     """What the file would become, or the error that the edit would end in."""
-    old_str, new_str = utf8_argument(arguments, "old_str"), utf8_argument(arguments, "new_str")
-    replace_all = bool_argument(arguments, "replace_all")
-    mode = arguments.get("mode") or "replace"
-    old = load_text(path)
-    require_known(path, old.fingerprint, session.known_files)
-    try:
-        new, count, note = apply_edit(old.text, old_str, new_str, mode, replace_all)
-    except ValueError as error:
-        raise FileToolError(f"{path} is unchanged. {error}") from error
-    return _Change(path, old, new, count, note)
-
-
-def _diff(change: _Change, session: ToolSession) -> str:
-    return unified_diff(change.old.text, change.new, display_name(change.path, session.workspace))
+    return EditRequest.of(arguments).of_file(path, load_text(path), session.known_files)

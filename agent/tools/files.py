@@ -80,6 +80,11 @@ def _near_names(path: Path) -> str:
     names: list[str] = []
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         names = [entry.name for entry, _ in zip(entries, range(5000), strict=False)]
+    return near_names(path, names)
+
+
+def near_names(path: Path, names: list[str]) -> str:
+    """A sentence with those of `names`, which lie beside `path`, that may have been meant; "" if there is none."""
     near = [name for name in names if name.casefold() == path.name.casefold()]
     near += [n for n in difflib.get_close_matches(path.name, names, n=3, cutoff=0.6) if n not in near]
     return f" Similar names in {path.parent}: {', '.join(near[:3])}." if near else ""
@@ -175,11 +180,14 @@ def fingerprint_bytes(data: bytes) -> FileFingerprint:
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """A text file in memory. `text` has its own line ends but no BOM; bytes that are not UTF-8 became surrogates."""
+    """A text file in memory. `text` has its own line ends but no BOM; bytes that are not UTF-8 became surrogates.
+
+    `status` is None for a file on another machine.
+    """
 
     text: str
     has_bom: bool
-    status: os.stat_result
+    status: os.stat_result | None
     fingerprint: FileFingerprint
 
     @property
@@ -198,6 +206,11 @@ def load_text(path: Path) -> TextFile:
     with open_regular(path) as file:
         status = os.fstat(file.fileno())
         data = file.read(MAX_EDIT_BYTES + 1)
+    return text_of(data, path, status)
+
+
+def text_of(data: bytes, path: Path, status: os.stat_result | None = None) -> TextFile:
+    """The text file with this content, of which no more than 16 MiB and one byte are needed. Raises FileToolError."""
     if len(data) > MAX_EDIT_BYTES:
         raise FileToolError(
             f"{path} has more than {MAX_EDIT_BYTES >> 20} MiB; change it with a script instead, or remove it first."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,21 @@ def read_printed(descriptor: int, scrub: Callable[[str], str], counted_bytes: in
         tail, total = scrub(terminal_text(end[line + 1 :])).rstrip("\n"), f"{size:,} bytes"
     lines = _line_count(descriptor, size) if size <= counted_bytes else None
     return Printed(head[:HEAD_CHARS], tail[-TAIL_CHARS:], total, size, lines)
+
+
+def exit_note(code: int | None) -> str:
+    """`[exit code N]`, with the signal's name: a shell reports a child killed by signal n as 128 + n."""
+    if code is None:
+        return "[exit code unknown]"
+    number = -code if code < 0 else code - 128
+    try:
+        name = signal.Signals(number).name if number > 0 else ""
+    except ValueError:
+        name = ""
+    if not name:
+        return f"[exit code {code}]"
+    hint = ", often for want of memory" if name == "SIGKILL" else ""
+    return f"[exit code {128 + number}: ended by {name}{hint}]"
 
 
 def _line_count(descriptor: int, size: int) -> int:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from agent.compute.processes import end_session, marked_processes
 
 SESSION_VARIABLE = "ML_INTERN_SESSION"
 """In the environment of child processes: tells which session of ours they belong to."""
@@ -23,8 +23,6 @@ SESSION_VARIABLE = "ML_INTERN_SESSION"
 POLL_S = 0.1
 CANCEL_GRACE_S = 0.25
 STOP_GRACE_S = 2.0
-_STEP_S = 0.01
-_KILL_ROUNDS = 50
 _NAMED_COMMAND_CHARS = 200
 
 EndKind = Literal["exited", "timed_out", "flooded"]
@@ -138,45 +136,7 @@ async def _settle(future: asyncio.Future[Any]) -> bool:
     return cancelled
 
 
-# --- the session's processes -----------------------------------------------------------------------------------------
-
-
-def end_session(session_id: int, grace_s: float) -> None:
-    """TERM to every process of the session, KILL to what is left after `grace_s`. Blocking, at most ~0.5 s longer."""
-    deadline = time.monotonic() + grace_s
-    _signal(session_id, signal.SIGTERM)
-    _signal(session_id, signal.SIGCONT)  # a stopped process sees TERM only when it goes on
-    while time.monotonic() < deadline:
-        if not session_members(session_id):
-            return
-        time.sleep(_STEP_S)
-    for _ in range(_KILL_ROUNDS):  # several, because a member may fork while the list is being read
-        if not session_members(session_id):
-            return
-        _signal(session_id, signal.SIGKILL)
-        time.sleep(_STEP_S)
-
-
-def session_members(session_id: int) -> list[int]:
-    """Ids of the living (not zombie) processes of a session. Where /proc is missing: the group leader, if it lives."""
-    pids = _all_process_ids()
-    if not pids:
-        return [session_id] if _group_lives(session_id) else []
-    return [pid for pid in pids if _session_of_living(pid) == session_id]
-
-
-def marked_processes(marker: str) -> list[tuple[int, str]]:
-    """Id and command line of the living processes whose environment has `marker` (`NAME=value`). Blocking.
-
-    Empty where /proc is missing. A process that has overwritten its environment is not found.
-    """
-    wanted, found = marker.encode(), []
-    for pid in _all_process_ids():
-        with contextlib.suppress(OSError):  # another user's, or gone
-            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") and _session_of_living(pid) is not None:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                found.append((pid, b" ".join(words).decode("utf-8", "replace").strip()))
-    return found
+# --- what is left of commands ---------------------------------------------------------------------------------------
 
 
 def still_running(session_id: str) -> tuple[str, ...]:
@@ -195,43 +155,3 @@ def holds_file(pid: int, file: os.stat_result) -> bool:
             if (found.st_dev, found.st_ino) == (file.st_dev, file.st_ino):
                 return True
     return False
-
-
-def _all_process_ids() -> list[int]:
-    """Empty where /proc is missing."""
-    try:
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names, and quick
-    except OSError:
-        return []
-
-
-def _session_of_living(pid: int) -> int | None:
-    try:
-        line = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # "pid (name) state ppid pgrp session ...": the name may hold spaces and parentheses.
-    fields = line[line.rfind(b")") + 2 :].split()
-    return None if len(fields) < 4 or fields[0] in (b"Z", b"X") else int(fields[3])
-
-
-def _group_lives(group_id: int) -> bool:
-    try:
-        os.killpg(group_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _signal(session_id: int, number: signal.Signals) -> None:
-    if number == signal.SIGKILL or not _all_process_ids():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(session_id, number)
-        if number != signal.SIGKILL:
-            return
-    # TERM goes to each process once, not to the group as well: some take a second one as "at once".
-    for pid in session_members(session_id):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)

@@ -44,6 +44,7 @@ LINE_BUFFER_BYTES = 4 * MAX_LINE_LENGTH + 8
 MAX_TRACKED_BYTES = 256 << 20
 """Larger files are read no further than asked, and get no fingerprint: the hash of 100 GB takes minutes."""
 MAX_LISTED = 200
+MAX_ENTRIES = 10_000
 _PROCESS_MEMORY = re.compile(r"/proc/\w+(/task/\w+)?/(environ|mem)$")
 
 DESCRIPTION = """\
@@ -103,8 +104,7 @@ async def _handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id
 
 def _read(arguments: Mapping[str, Any], workspace: Path) -> tuple[str, Path, FileFingerprint | None]:
     path = resolve_path(arguments.get("path"), workspace)
-    offset = max(1, int_argument(arguments, "offset", 1, minimum=0))
-    limit = int_argument(arguments, "limit", DEFAULT_READ_LINES, minimum=1)
+    offset, limit = lines_wanted(arguments)
     if _PROCESS_MEMORY.match(str(path)):
         # Children get an environment without secrets; this program's own has them.
         raise FileToolError(f"{path} shows another program's environment or memory, and is not read.")
@@ -115,21 +115,30 @@ def _read(arguments: Mapping[str, Any], workspace: Path) -> tuple[str, Path, Fil
             page = _page(file, path, offset, limit)
     except OSError as error:
         raise FileToolError(describe_os_error(error, path, "read")) from error
-    return _as_text(page, path), path, page.fingerprint
+    return page.as_text(), path, page.fingerprint
+
+
+def lines_wanted(arguments: Mapping[str, Any]) -> tuple[int, int]:
+    """The number of the first line to read, and how many. Raises ArgumentError."""
+    offset = max(1, int_argument(arguments, "offset", 1, minimum=0))
+    return offset, int_argument(arguments, "limit", DEFAULT_READ_LINES, minimum=1)
 
 
 # --- one pass over the file ------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class _Page:
+class Page:
     """The lines wanted, as far as they fit, and what was learned of the file while passing over it.
 
-    `total_lines` is None if the file was not read to its end.
+    `feed` it the file's bytes from the beginning, then `finish`. `is_tracked`: a fingerprint is wanted, so the file is
+    passed over to its end. `total_lines` is None if it was not.
     """
 
+    path: Path
     offset: int
     limit: int
+    is_tracked: bool
     lines: list[str] = field(default_factory=list)
     chars: int = 0
     is_full: bool = False
@@ -139,9 +148,25 @@ class _Page:
     is_utf8: bool = True
     total_lines: int | None = None
     fingerprint: FileFingerprint | None = None
+    size_bytes: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
 
-    def take(self, chunk: bytes) -> None:
-        """Look at the next bytes. Lines end at line feeds only; of a long one no more is kept than will be shown."""
+    def feed(self, chunk: bytes) -> bool:
+        """Look at the next bytes; returns whether more are wanted. Raises FileToolError for a binary file."""
+        kind = binary_kind(chunk[:SNIFF_BYTES]) if self.size_bytes == 0 else None
+        if kind:
+            raise FileToolError(
+                f"{self.path} is a binary file: {kind}. Look at it with a program made for it, in bash."
+            )
+        self._take(chunk)
+        self.size_bytes += len(chunk)
+        self.is_tracked = self.is_tracked and self.size_bytes <= MAX_TRACKED_BYTES  # files in /proc have no size
+        if self.is_tracked:
+            self.digest.update(chunk)
+        return self.is_tracked or not self.is_full
+
+    def _take(self, chunk: bytes) -> None:
+        """Lines end at line feeds only; of a long one no more is kept than will be shown."""
         position = 0
         if self.number + chunk.count(b"\n") < self.offset:
             self._skip(chunk, position)
@@ -198,6 +223,25 @@ class _Page:
         if self.partial_bytes:
             self._end_line()
         self.total_lines = self.number - 1
+        if self.is_tracked:
+            self.fingerprint = FileFingerprint(self.size_bytes, self.digest.hexdigest())
+
+    def as_text(self) -> str:
+        """The result of the call. Raises FileToolError if the file ends before the lines wanted."""
+        total = self.total_lines
+        if total == 0:
+            return f"({self.path} is empty)"
+        if not self.lines:
+            raise FileToolError(f"`offset` {self.offset} is beyond the end: {self.path} has {total:,} lines.")
+        said = list(self.lines)
+        last = self.offset + len(self.lines) - 1
+        if total is None or last < total:
+            of = "" if total is None else f" of {total:,}"
+            said.append(f"\n[Lines {self.offset}-{last}{of}; go on with offset={last + 1}]")
+        if not self.is_utf8:
+            note = "\ufffd stands for bytes that are not. They survive an edit elsewhere."
+            said.append(f"\n[Not all of it is UTF-8: {note}]")
+        return "\n".join(said)
 
 
 def _is_utf8(line: bytearray) -> bool:
@@ -208,53 +252,31 @@ def _is_utf8(line: bytearray) -> bool:
     return True
 
 
-def _page(file: BinaryIO, path: Path, offset: int, limit: int) -> _Page:
-    page = _Page(offset, limit)
-    digest, size = hashlib.sha256(), 0
-    is_tracked = os.fstat(file.fileno()).st_size <= MAX_TRACKED_BYTES
+def _page(file: BinaryIO, path: Path, offset: int, limit: int) -> Page:
+    page = Page(path, offset, limit, is_tracked=os.fstat(file.fileno()).st_size <= MAX_TRACKED_BYTES)
     for chunk in chunks(file):
-        kind = binary_kind(chunk[:SNIFF_BYTES]) if size == 0 else None
-        if kind:
-            raise FileToolError(f"{path} is a binary file: {kind}. Look at it with a program made for it, in bash.")
-        page.take(chunk)
-        size += len(chunk)
-        is_tracked = is_tracked and size <= MAX_TRACKED_BYTES  # files in /proc have no size
-        if is_tracked:
-            digest.update(chunk)
-        elif page.is_full:
+        if not page.feed(chunk):
             return page
     page.finish()
-    if is_tracked:
-        page.fingerprint = FileFingerprint(size, digest.hexdigest())
     return page
 
 
-# --- the result ------------------------------------------------------------------------------------------------------
-
-
-def _as_text(page: _Page, path: Path) -> str:
-    total = page.total_lines
-    if total == 0:
-        return f"({path} is empty)"
-    if not page.lines:
-        raise FileToolError(f"`offset` {page.offset} is beyond the end: {path} has {total:,} lines.")
-    said = list(page.lines)
-    last = page.offset + len(page.lines) - 1
-    if total is None or last < total:
-        of = "" if total is None else f" of {total:,}"
-        said.append(f"\n[Lines {page.offset}-{last}{of}; go on with offset={last + 1}]")
-    if not page.is_utf8:
-        said.append("\n[Not all of it is UTF-8: \ufffd stands for bytes that are not. They survive an edit elsewhere.]")
-    return "\n".join(said)
+# --- a directory -----------------------------------------------------------------------------------------------------
 
 
 def _listing(path: Path) -> str:
     with os.scandir(path) as entries:
-        names = sorted(entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in islice(entries, 10_000))
+        names = [entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in islice(entries, MAX_ENTRIES)]
+    return listing(path, names)
+
+
+def listing(path: Path, names: list[str]) -> str:
+    """What a directory with these entries reads as: at most MAX_ENTRIES, directories with a slash at their end."""
+    names = sorted(names)
     if not names:
         return f"{path} is an empty directory."
     more = len(names) - MAX_LISTED
     said = [f"{path} is a directory. Its entries:", *names[:MAX_LISTED]]
     if more > 0:
-        said.append(f"[{more:,} more{' at least' * (len(names) == 10_000)}; list them with bash]")
+        said.append(f"[{more:,} more{' at least' * (len(names) == MAX_ENTRIES)}; list them with bash]")
     return "\n".join(said)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
+from agent.protocol.tools import FileFingerprint, ToolResult, ToolSession, ToolSpec
 from agent.tools.arguments import ArgumentError, utf8_argument
 from agent.tools.diffs import unified_diff
 from agent.tools.edit_utils import validate_python
@@ -64,14 +64,39 @@ def write_spec() -> ToolSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
+class Rewrite:
+    """The change that a write makes of the file at `path`; `old` None: there is none yet."""
+
     path: Path
     old: TextFile | None
     new: str
 
     @property
     def data(self) -> bytes:
+        """The file's new content."""
         return self.old.encode(self.new) if self.old else self.new.encode("utf-8")
+
+    def diff(self, name: str) -> str:
+        """The change as a unified diff, "" if there is none; `name` is the file's for people."""
+        return unified_diff(self.old.text if self.old else None, self.new, name)
+
+    def done(self, name: str) -> ToolResult:
+        """What to say once it is made."""
+        lines = self.new.count("\n") + (not self.new.endswith("\n") and self.new != "")
+        verb = "Replaced" if self.old else "Created"
+        said = [f"{verb} {self.path}: {lines:,} lines, {len(self.data):,} bytes."]
+        if self.path.suffix == ".py":
+            said += [f"Warning: {warning}" for warning in validate_python(self.new, self.path.name)]
+        return ToolResult("\n".join(said), display=self.diff(name) or None)
+
+
+def rewrite(path: Path, old: TextFile | None, content: str, known: Mapping[Path, FileFingerprint]) -> Rewrite:
+    """What writing `content` makes of `old`. Raises FileToolError if that is not as the agent knows it."""
+    if old is not None:
+        require_known(path, old.fingerprint, known)
+        if old.is_crlf:
+            content = content.replace("\r\n", "\n").replace("\n", "\r\n")
+    return Rewrite(path, old, content)
 
 
 async def _handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
@@ -93,7 +118,7 @@ def _preview(arguments: Mapping[str, Any], session: ToolSession) -> str | None:
         change = _plan(resolve_path(arguments.get("path"), session.workspace), arguments, session)
     except (ArgumentError, FileToolError):
         return None
-    return _diff(change, session) or "(no change)"
+    return change.diff(display_name(change.path, session.workspace)) or "(no change)"
 
 
 def _write(arguments: Mapping[str, Any], session: ToolSession) -> ToolResult:
@@ -105,30 +130,14 @@ def _write(arguments: Mapping[str, Any], session: ToolSession) -> ToolResult:
             session.known_files[path] = fingerprint_bytes(change.data)
     except (ArgumentError, FileToolError) as error:
         return ToolResult(str(error), ok=False)
-    lines = change.new.count("\n") + (not change.new.endswith("\n") and change.new != "")
-    done = "Replaced" if change.old else "Created"
-    said = [f"{done} {path}: {lines:,} lines, {len(change.data):,} bytes."]
-    if path.suffix == ".py":
-        said += [f"Warning: {warning}" for warning in validate_python(change.new, path.name)]
-    return ToolResult("\n".join(said), display=_diff(change, session) or None)
+    return change.done(display_name(path, session.workspace))
 
 
-def _plan(path: Path, arguments: Mapping[str, Any], session: ToolSession) -> _Change:
+def _plan(path: Path, arguments: Mapping[str, Any], session: ToolSession) -> Rewrite:
     """What would be written, or the error that it would end in."""
     content = utf8_argument(arguments, "content")
     try:
         exists = path.exists()
     except OSError as error:  # a name too long
         raise FileToolError(describe_os_error(error, path, "write")) from error
-    if not exists:
-        return _Change(path, None, content)
-    old = load_text(path)
-    require_known(path, old.fingerprint, session.known_files)
-    if old.is_crlf:
-        content = content.replace("\r\n", "\n").replace("\n", "\r\n")
-    return _Change(path, old, content)
-
-
-def _diff(change: _Change, session: ToolSession) -> str:
-    name = display_name(change.path, session.workspace)
-    return unified_diff(change.old.text if change.old else None, change.new, name)
+    return rewrite(path, load_text(path) if exists else None, content, session.known_files)

@@ -46,6 +46,7 @@ from agent.protocol.events import (
     TurnComplete,
     UndoComplete,
     WorkspaceDiff,
+    WorkStatus,
 )
 from agent.ui.streams import TextSink
 
@@ -166,6 +167,7 @@ class JsonResultRenderer:
                 | ContextReport()
                 | WorkspaceDiff()
                 | CommandRun()
+                | WorkStatus()
             ):
                 pass
             case Shutdown() | ResumedFrom() | HfJobSubmit() | HfJobComplete():

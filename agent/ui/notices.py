@@ -34,6 +34,7 @@ _APPROVALS: Mapping[Mode, str] = {
 
 _PLAN_SIGNS = {"completed": "✓", "in_progress": "▸"}
 
+_JOB_ENDS = frozenset({"completed", "failed", "error", "canceled", "cancelled", "gone", "deleted"})
 _COUNTERS = ("tokens:", "tools:")
 _LOG_COLUMNS = 300
 _NAMED_FILES = 8
@@ -97,6 +98,7 @@ def _resumed(payload: ResumeComplete) -> list[str]:
         calls = ", ".join(clip(call, 40) for call in payload.unfinished[:_NAMED_FILES])
         lines.append(f"Running when it ended, with an unknown outcome: {calls}.")
     lines += [f"Still running from before: {clip(process, 160)}" for process in payload.still_running[:_NAMED_FILES]]
+    lines += [clip(found, 300) for found in payload.work[:_NAMED_FILES]]
     if payload.cwd:
         lines.append(f"It ran in {_one_line(payload.cwd)}; tools now work in the current directory.")
     if payload.dropped_count:
@@ -141,11 +143,29 @@ def is_counter(log: str) -> bool:
     return log.startswith(_COUNTERS)
 
 
-def job_line(payload: ToolStateChange) -> str | None:
-    """Where to look at a job; None for state changes that other events tell as well."""
-    if not payload.jobUrl:
-        return None
-    return f"{_one_line(payload.tool)} {_one_line(payload.state)}: {_one_line(payload.jobUrl)}"
+class JobLines:
+    """A line for each state of the jobs that calls have started, with the address the first time.
+
+    How a job ends is told by the call's result, or by `ToolLog` where no call waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, str] = {}
+        """Those told already, by tool call id."""
+
+    def line(self, payload: ToolStateChange) -> str | None:
+        """What to say of a change; None: nothing, as other events tell of it."""
+        if not payload.jobUrl or payload.state in _JOB_ENDS:
+            return None
+        state = f"{_one_line(payload.tool)} {_one_line(payload.state)}"
+        if self._addresses.get(payload.tool_call_id) == payload.jobUrl:
+            return state
+        self._addresses[payload.tool_call_id] = payload.jobUrl
+        return f"{state}: {_one_line(payload.jobUrl)}"
+
+    def clear(self) -> None:
+        """The turn is over: ids may come again."""
+        self._addresses.clear()
 
 
 def model_call_line(payload: LLMCall) -> str:

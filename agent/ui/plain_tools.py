@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolLog, ToolOutput, ToolProgress, ToolStateChange
 from agent.ui.live.rows import Row
-from agent.ui.notices import job_line, log_line
+from agent.ui.notices import JobLines, log_line
 from agent.ui.sanitize import clip
 from agent.ui.scrollback import Scrollback
 from agent.ui.tool_lines import QUIET_TOOLS, Call, OpenCalls, call_summary
@@ -24,6 +24,7 @@ class PlainTools:
         self._out = scrollback
         self._results = results
         self._calls = OpenCalls()
+        self._jobs = JobLines()
 
     @property
     def running(self) -> list[str]:
@@ -44,7 +45,7 @@ class PlainTools:
     def change(self, payload: ToolStateChange) -> None:
         """A call has another state."""
         self._show_start(self._calls.change(payload))
-        if line := job_line(payload):
+        if line := self._jobs.line(payload):
             self._out.line("tool", f"  {line}", "muted")
 
     def progress(self, payload: ToolProgress) -> None:
@@ -66,6 +67,7 @@ class PlainTools:
     def end_turn(self, *, is_ok: bool) -> None:
         """The turn is over."""
         self._calls.clear()
+        self._jobs.clear()
 
     def rows(self, width: int, limit: int) -> list[Row]:
         """Nothing is live."""

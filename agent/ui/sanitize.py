@@ -68,6 +68,8 @@ def _char_width(char: str) -> int:
         return 1  # it may widen the character before it
     if unicodedata.category(char) in {"Mn", "Me"} or char in _JOINERS:
         return 0
+    if "\U0001f1e6" <= char <= "\U0001f1ff":
+        return 2  # half of a flag, or a wide letter of its own
     return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
 
 

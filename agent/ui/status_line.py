@@ -173,7 +173,13 @@ def _compute(facts: StatusFacts) -> _Segment:
         running.append("1 sandbox" if facts.sandboxes == 1 else f"{facts.sandboxes} sandboxes")
     if not running:
         return _Segment("", ())
-    rate = f"{format_usd(facts.per_hour_usd)}/h" if facts.per_hour_usd is not None else "$?/h"
+    rate = (
+        "$?/h"
+        if facts.per_hour_usd is None
+        else f"{format_usd(facts.per_hour_usd)}/h"
+        if facts.per_hour_usd
+        else "free"
+    )
     short = f"{max(facts.jobs, 0) + max(facts.sandboxes, 0)} running"
     return _Segment("class:status.compute", (f"{', '.join(running)} {rate}", f"{short} {rate}"))
 

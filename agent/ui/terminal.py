@@ -50,6 +50,7 @@ from agent.protocol.events import (
     TurnComplete,
     UndoComplete,
     WorkspaceDiff,
+    WorkStatus,
 )
 from agent.ui.limits import LimitNotes
 from agent.ui.live.activity import Activity
@@ -219,8 +220,8 @@ class TerminalRenderer:
                 self._tools.new_turn()
             case Ready() | Shutdown() | LLMCall() | BudgetStatus() | ResumedFrom() | HfJobSubmit() | HfJobComplete():
                 pass
-            case ContextReport() | WorkspaceDiff() | CommandRun():  # shown by the command, and by the tool's output
-                pass
+            case ContextReport() | WorkspaceDiff() | CommandRun() | WorkStatus():
+                pass  # shown by the command, by the tool's output, and at the bottom
             case ToolCharge() | SandboxCreate() | SandboxDestroy() | Feedback():
                 pass
             case _ as never:

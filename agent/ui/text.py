@@ -43,11 +43,13 @@ from agent.protocol.events import (
     TurnComplete,
     UndoComplete,
     WorkspaceDiff,
+    WorkStatus,
     to_data,
 )
+from agent.ui.hub_lines import named_again
 from agent.ui.limits import LimitNotes
 from agent.ui.notices import (
-    job_line,
+    JobLines,
     log_line,
     model_call_line,
     operation_lines,
@@ -57,7 +59,7 @@ from agent.ui.notices import (
 )
 from agent.ui.sanitize import clip, visible
 from agent.ui.streams import TextSink
-from agent.ui.tool_lines import QUIET_TOOLS, Call, OpenCalls, call_summary, compact_json, result_summary
+from agent.ui.tool_lines import QUIET_TOOLS, Call, OpenCalls, call_summary, compact_json, outcome_summary
 
 ToolPayload = ToolCallStarted | ToolOutput | ToolLog | ToolStateChange | ApprovalRequired
 EndPayload = TurnComplete | Interrupted | ErrorRaised | SessionTerminated
@@ -78,6 +80,7 @@ class TextRenderer:
         self._verbose = verbose
         self._width = width
         self._calls = OpenCalls()
+        self._jobs = JobLines()
         self._limits = LimitNotes()
         self._coming: list[str] = []
         """Pieces of the answer that is streaming."""
@@ -114,8 +117,8 @@ class TextRenderer:
                 self._show_detail(event.payload)
             case Processing() | Shutdown() | BudgetStatus() | ToolCharge() | ToolProgress():
                 pass
-            case ContextReport() | WorkspaceDiff() | CommandRun():  # answers to a person at a terminal
-                pass
+            case ContextReport() | WorkspaceDiff() | CommandRun() | WorkStatus():
+                pass  # answers to a person at a terminal
             case _ as never:
                 assert_never(never)
 
@@ -180,15 +183,15 @@ class TextRenderer:
                     self._progress(f"note: {line}" if payload.tool == "system" else f"  {line}")
             case ToolStateChange():
                 self._show_start(self._calls.change(payload))
-                if line := job_line(payload):
+                if line := self._jobs.line(payload):
                     self._progress(f"  {line}")
             case ApprovalRequired():
                 self._release()
                 self._calls.wait(payload.tools)
                 for item in payload.tools:
                     reason = f" ({clip(item.reason, self._width)})" if item.reason else ""
-                    about = call_summary(item.tool, item.arguments, self._width)
-                    self._progress(f"needs approval: {clip(item.tool, 60)}  {about}{reason}")
+                    about = call_summary(item.tool, named_again(item), self._width)
+                    self._progress(f"needs approval: {clip(item.tool, 60)}{about and f'  {about}'}{reason}")
             case _ as never:
                 assert_never(never)
 
@@ -204,7 +207,7 @@ class TextRenderer:
         sign = "✓" if payload.success else "✗"
         about = call_summary(call.tool, call.arguments, self._width // 2) if call else ""
         suffix = f"  ({about})" if about else ""
-        self._progress(f"{sign} {clip(payload.tool, 60)} {result_summary(payload, self._width)}{suffix}")
+        self._progress(f"{sign} {clip(payload.tool, 60)} {outcome_summary(payload, self._width)}{suffix}")
 
     def _show_plan(self, payload: PlanUpdate) -> None:
         if payload.plan != self._plan:
@@ -216,6 +219,7 @@ class TextRenderer:
 
     def _end_turn(self, payload: EndPayload) -> None:
         self._calls.clear()
+        self._jobs.clear()
         match payload:
             case TurnComplete():
                 self._complete(payload)

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolStateChange
+from agent.ui.hub_lines import HUB_CALLS, named_again
 from agent.ui.sanitize import clip, visible
 
 _BIG_BYTES = 10_000
 _SCANNED_CHARS = 100_000
+_SAYS_IT_FIRST = frozenset({"hf_jobs", "hf_repo_files", "hf_repo_git", "sandbox_create"})
+"""Tools whose result begins with a line that says what has become of the call."""
 _CHANGES_FILES = frozenset({"write", "edit"})
 """Tools whose reply has no size worth telling: their results say what changed instead."""
 _TRACEBACK = "Traceback (most recent call last)"
@@ -99,6 +102,7 @@ _CALL_FORMATTERS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "edit": _path,
     "plan_tool": _step_count,
     "propose_plan": _nothing,  # the person has read it when they were asked
+    **HUB_CALLS,
 }
 """How a tool's arguments are put into a line; None where they are not what the tool expects."""
 
@@ -113,6 +117,14 @@ def result_summary(result: ToolOutput, width: int) -> str:
     has_words = result.tool in _CHANGES_FILES or result.display is not None
     size = diff_stat(result.display or "") if has_words else size_text(result.output)
     return clip(", ".join(filter(None, [duration_text(result.duration_s), size])), width)
+
+
+def outcome_summary(result: ToolOutput, width: int) -> str:
+    """Like `result_summary`, with what has become of the call where its result begins with that."""
+    if not result.success or result.tool not in _SAYS_IT_FIRST:
+        return result_summary(result, width)
+    said = next(iter((result.display or result.output).splitlines()), "")
+    return clip(": ".join(filter(None, [duration_text(result.duration_s), said])), width)
 
 
 def failure_summary(result: ToolOutput, reasons: list[str], width: int) -> str:
@@ -265,7 +277,7 @@ class OpenCalls:
 
     def wait(self, items: Iterable[ApprovalItem]) -> None:
         """These calls wait for the person."""
-        self._waiting.update({item.tool_call_id: Call(item.tool, item.arguments) for item in items})
+        self._waiting.update({item.tool_call_id: Call(item.tool, named_again(item)) for item in items})
 
     def start(self, event: ToolCallStarted) -> Call | None:
         """A call starts; None if that was shown already."""

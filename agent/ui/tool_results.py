@@ -28,6 +28,8 @@ from agent.ui.tool_lines import (
 
 _TAIL_TOOLS = frozenset({"bash"})
 """Tools whose last lines of output are worth seeing; of the others the size is enough."""
+_HEADED_TOOLS = frozenset({"hf_jobs"})
+"""Tools whose first line says what came of it, and whose last lines are the end of an output."""
 _KEPT_OUTPUTS = 30
 _EXPANDED_LINES = 2_000
 _EXPANDED_COLUMNS = 400
@@ -185,7 +187,17 @@ class ToolResults:
         elif payload.display:
             text = without_file_lines(visible(payload.display), path)
             limit = self._limits.diff_lines if is_diff(text) else self._limits.output_lines
+            if payload.tool in _HEADED_TOOLS:
+                text, limit = self._head_and_end(text), limit + 2
             self._out.text("tool", preview_text(text, limit, self._out.width * 4, self._hint), indent=2)
+
+    def _head_and_end(self, text: str) -> str:
+        """The first line, how many are left out, and the last ones."""
+        head, *lines = text.rstrip("\n").split("\n")
+        hidden = len(lines) - self._limits.output_lines
+        if hidden <= 0:
+            return text
+        return "\n".join([head, f"… {counted(hidden, 'line')} before{self._hint}", *lines[hidden:]])
 
     def _tail(self, payload: ToolOutput) -> None:
         """The last lines that a command has printed; of one of the person's own more, and as they are."""

@@ -311,7 +311,6 @@ def test_a_denied_command_is_not_run(env: dict[str, str], tmp_path: Path, work: 
         (["-m", "two words", "hi"], "two words"),
         (["-m", "gpt-5", "hi"], "openai/gpt-5"),
         (["-m", "antropic/claude-opus-4-8", "hi"], "anthropic/"),
-        (["--sandbox-tools", "-m", "replay/demo", "hi"], "not available yet"),
         (["-p"], "prompt is empty"),
         (["", "  "], "empty"),
         (["config"], "ml-intern config show"),
@@ -392,7 +391,7 @@ def test_a_pipe_that_stays_open_does_not_block(env: dict[str, str], tmp_path: Pa
 
 @pytest.mark.parametrize(
     "prompt",
-    ["[/usr/lib/x] [bold]", "\x1b[2J\x1b]52;c;eA==\x07 red", "日本語 🚀 עברית", "- a list", "x" * 100_000],
+    ["[/usr/lib/x] [bold]", "\x1b[2J\x1b]52;c;eA==\x07 red", "日本語 🚀 עברית", "- a list", "x" * 80_000],
 )
 def test_odd_prompts_arrive_unchanged(env: dict[str, str], openai_server: FakeOpenAI, work: Path, prompt: str) -> None:
     openai_server.script(reply.text(f"You said: {prompt[:200]}"))

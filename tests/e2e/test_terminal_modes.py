@@ -93,7 +93,7 @@ def test_what_a_command_of_the_person_prints_reaches_the_model_and_a_note_the_gu
     terminal.wait_for(r"(?m)^  loss 0\.5$|exit code 3")
     rest(terminal)
     ask(terminal, "#use [bold]bf16[/bold]")
-    terminal.wait_for("Noted in ")
+    terminal.wait_for(r"Noted in\s")
     rest(terminal)
     assert "use [bold]bf16[/bold]" in (work / "AGENTS.md").read_text()
     assert not openai_server.chat_requests

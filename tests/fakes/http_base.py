@@ -43,6 +43,8 @@ class Request:
     method: str
     path: str
     query: dict[str, str]
+    query_pairs: tuple[tuple[str, str], ...]
+    """The query with repeated names, of which `query` has the last."""
     headers: dict[str, str]
     raw_body: bytes
     json: Any
@@ -324,8 +326,8 @@ def _request(head: h11.Request, body: bytes) -> Request:
         parsed = json.loads(body)
     except ValueError:
         parsed = None
-    query = dict(parse_qsl(target.query, keep_blank_values=True))
-    return Request(head.method.decode(), target.path, query, headers, body, parsed, time.monotonic())
+    pairs = tuple(parse_qsl(target.query, keep_blank_values=True))
+    return Request(head.method.decode(), target.path, dict(pairs), pairs, headers, body, parsed, time.monotonic())
 
 
 async def _until_closed(reader: asyncio.StreamReader) -> None:

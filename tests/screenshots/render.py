@@ -25,6 +25,7 @@ from rich.text import Text
 
 from tests.conftest import CLOSED_PROXY, GUARD_DIR, PROXY_VARIABLES
 from tests.e2e.terminal import Terminal
+from tests.fakes.hub import FakeHub
 from tests.screenshots.picture import DARK, LIGHT, Mask, screen_rows, svg
 from tests.screenshots.scenes import PRICED, RULES, SCENES, Scene
 
@@ -35,6 +36,7 @@ STILL_S = 0.5
 MOST_BYTES = 200_000
 
 _MASKS = (
+    Mask(re.compile(r"http://127\.0\.0\.1:\d+"), "https://huggingface.co"),
     Mask(re.compile(r"(?<=session   )\S+"), "0123456789abcdef0123456789abcdef"),
     Mask(re.compile(r"/\S*/ml-intern-demo-\w+"), "/tmp/ml-intern-demo-1a2b3c4d"),
     Mask(re.compile(r"\b\d+\.\ds\b"), "0.4s"),
@@ -44,10 +46,10 @@ _MASKS = (
 
 def rows_of(scene: Scene) -> list[Text]:
     """What the terminal shows at the end of the scene. Raises AssertionError if it does not come to that."""
-    with _home() as home:
+    with _home() as home, _hub(scene) as hub:
         work = _workspace(home, scene)
         with Terminal(
-            ["-m", scene.model, *scene.args], _environment(home), cwd=work, columns=COLUMNS, rows=scene.rows
+            ["-m", scene.model, *scene.args], _environment(home) | hub, cwd=work, columns=COLUMNS, rows=scene.rows
         ) as terminal:
             terminal.wait_for("Ctrl-D leaves")
             terminal.wait_for(r"(?m)^\w+ · replay/.* · main$" if scene.answers else r"(?m)^\w+ · replay/")
@@ -72,6 +74,18 @@ def _home() -> Iterator[Path]:
         yield home
     finally:
         shutil.rmtree(home)
+
+
+@contextlib.contextmanager
+def _hub(scene: Scene) -> Iterator[dict[str, str]]:
+    """The variables that lead to the scene's Hub, if it has one."""
+    if scene.hub is None:
+        yield {"HF_HUB_OFFLINE": "1"}
+        return
+    with FakeHub(user="ada") as hub:
+        scene.hub(hub)
+        account = {"HF_ENDPOINT": hub.url, "OPENID_PROVIDER_URL": hub.url, "HF_TOKEN": hub.token}
+        yield account | {"NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 def _workspace(home: Path, scene: Scene) -> Path:
@@ -99,7 +113,6 @@ def _environment(home: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "TERM": "xterm-256color",
         "PYTHONPATH": str(GUARD_DIR),
-        "HF_HUB_OFFLINE": "1",
     }
 
 

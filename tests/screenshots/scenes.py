@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.e2e.terminal import Terminal
+from tests.fakes.hub import FakeHub
+from tests.fakes.hub_job import Job
 
 Answer = dict[str, Any]
 
@@ -55,6 +57,8 @@ class Scene:
     args: tuple[str, ...] = ()
     rows: int = 30
     is_light: bool = False
+    hub: Callable[[FakeHub], None] | None = None
+    """What the Hub is like that it plays at; None: there is none."""
     files: Mapping[str, str] = field(default_factory=lambda: FILES)
 
 
@@ -217,4 +221,53 @@ LIGHT_DEMO = Scene(
     "light", _light, model="replay/demo", args=("--mode", "yolo", "--theme", "light"), rows=44, is_light=True, files={}
 )
 
-SCENES = (ANSWER, APPROVAL, PLAN, COMPLETION, CONTEXT, LIGHT_DEMO)
+# --- a job on the Hub ------------------------------------------------------------------------------------------------
+
+SFT = """\
+from datasets import load_dataset
+from trl import SFTConfig, SFTTrainer
+
+data = load_dataset("trl-lib/Capybara", split="train")
+config = SFTConfig(push_to_hub=True, hub_model_id="ada/capybara-sft", report_to="trackio")
+SFTTrainer("Qwen/Qwen3-0.6B", args=config, train_dataset=data).train()
+"""
+SFT_FILES = {"sft.py": SFT}
+SUBMIT = says(
+    "The smoke test ran through. Now the whole training, which takes about 80 minutes on an A10G.",
+    call(
+        "hf_jobs",
+        operation="run",
+        script="sft.py",
+        dependencies=["trl>=0.20", "trackio"],
+        hardware_flavor="a10g-large",
+        timeout="2h",
+    ),
+)
+
+
+def _at_work(hub: FakeHub) -> None:
+    """Jobs begin at once, print a few lines and go on for ever."""
+
+    def begin(job: Job) -> None:
+        job.start()
+        for step in range(1, 7):
+            job.print(f"{{'loss': {1.9 / step + 0.2:.4f}, 'learning_rate': 2e-05, 'epoch': {step / 50:.2f}}}")
+
+    hub.jobs.on_submit = begin
+
+
+def _job_approval(terminal: Terminal) -> None:
+    ask(terminal, "Fine-tune Qwen3 on Capybara, as a job.")
+    terminal.wait_for(r"\[y\]es / \[n\]o")
+
+
+def _job_running(terminal: Terminal) -> None:
+    _job_approval(terminal)
+    ask(terminal, "y")
+    terminal.wait_for("'epoch': 0.12")
+
+
+JOB_APPROVAL = Scene("job-approval", _job_approval, (SUBMIT,), hub=_at_work, files=SFT_FILES, rows=34)
+JOB_RUNNING = Scene("job-running", _job_running, (SUBMIT,), hub=_at_work, files=SFT_FILES, rows=24)
+
+SCENES = (ANSWER, APPROVAL, PLAN, COMPLETION, CONTEXT, LIGHT_DEMO, JOB_APPROVAL, JOB_RUNNING)

@@ -181,6 +181,8 @@ TRUSTED_ONLY: dict[str, Any] = {
     "confirm_cpu_jobs": False,
     "auto_file_upload": True,
     "tool_runtime": "local",
+    "sandbox_backend": "job",
+    "hub_artifacts": "card",
     "max_cost_usd": 1000.0,
     "max_wall_s": 1e6,
     "no_budget": True,

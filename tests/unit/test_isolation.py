@@ -37,7 +37,18 @@ def test_what_one_test_leaves_the_next_does_not_find(attempt: int) -> None:
 
 
 def test_the_environment_has_only_what_is_allowed() -> None:
-    allowed = {"PATH", "TMPDIR", "VIRTUAL_ENV", "LANG", "TERM", "NO_PROXY", "no_proxy", "HOME", "TEST_NETWORK_LOG"}
+    allowed = {
+        "PATH",
+        "TMPDIR",
+        "VIRTUAL_ENV",
+        "LANG",
+        "TERM",
+        "NO_PROXY",
+        "no_proxy",
+        "HOME",
+        "TEST_NETWORK_LOG",
+        "HF_HUB_DISABLE_TELEMETRY",
+    }
     allowed.add("TIKTOKEN_CACHE_DIR")  # litellm says at its import where its own files are
     rest = {name for name in set(os.environ) - allowed if not name.startswith(("XDG_", "PYTEST_", "COV"))}
     assert rest == set()

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agent.cli.args import completion_parser, config_parser, doctor_parser, run_parser
+from agent.cli.args import completion_parser, config_parser, doctor_parser, gc_parser, ps_parser, run_parser
 from agent.cli.commands.registry import find
 from agent.cli.rewind_command import _parser as rewind_parser
 from agent.cli.sessions_command import _parser as sessions_parser
@@ -54,7 +54,7 @@ def test_each_picture_is_shown_and_is_there() -> None:
 def test_a_picture_is_small_and_needs_nothing_from_elsewhere(name: str) -> None:
     picture = (ROOT / name).read_text("utf-8")
     assert len(picture.encode()) < MOST_BYTES
-    assert re.findall(r"https?://[^\"]*", picture) == ["http://www.w3.org/2000/svg"]
+    assert re.findall(r"[\"(]https?://[^\")]*", picture) == ['"http://www.w3.org/2000/svg']
     assert "@font-face" not in picture
     assert "/tmp/ml-intern-pictures" not in picture
     assert ElementTree.fromstring(picture).tag.endswith("svg")
@@ -62,7 +62,9 @@ def test_a_picture_is_small_and_needs_nothing_from_elsewhere(name: str) -> None:
 
 def test_every_flag_exists() -> None:
     named = {flag for code in CODE for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code)}
-    parsers = (run_parser(), config_parser(), doctor_parser(), completion_parser(), sessions_parser(), rewind_parser())
+    of_work = (ps_parser(), gc_parser())
+    of_sessions = (sessions_parser(), rewind_parser())
+    parsers = (run_parser(), config_parser(), doctor_parser(), completion_parser(), *of_sessions, *of_work)
     assert "--plain" in named
     assert named <= set().union(*(options(parser) for parser in parsers))
 

@@ -4,6 +4,7 @@ from agent.cli.commands import (
     coming,
     conversation,
     doctor,
+    jobs,
     modes,
     money,
     project,
@@ -13,7 +14,7 @@ from agent.cli.commands import (
     turns,
     workspace,
 )
-from agent.cli.commands.registry import carry_out, command_hints, find, is_command, is_for_us
+from agent.cli.commands.registry import carry_out, command_hints, find, is_command, is_for_us, runs_at_once
 
 __all__ = [
     "carry_out",
@@ -24,9 +25,11 @@ __all__ = [
     "find",
     "is_command",
     "is_for_us",
+    "jobs",
     "modes",
     "money",
     "project",
+    "runs_at_once",
     "sessions",
     "settings",
     "theme",

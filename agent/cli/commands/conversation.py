@@ -36,7 +36,7 @@ _WIDEST_NAMES = 30
 _NARROW_COLUMNS = 60
 
 
-@command("help", "[command]", group="Program", aliases=("?",))
+@command("help", "[command]", group="Program", aliases=("?",), at_once=True)
 async def show_help(app: App, argument: str) -> None:
     """List the commands and keys, or tell about one command."""
     width = app.console.width

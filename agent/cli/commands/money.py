@@ -33,7 +33,7 @@ async def budget(app: App, argument: str) -> None:
     app.say(cap_text(app.status.budget))
 
 
-@command("cost", group="Money")
+@command("cost", group="Money", at_once=True)
 async def cost(app: App, _argument: str) -> None:
     """Show tokens and money spent, by kind of call."""
     now = app.status.conversation

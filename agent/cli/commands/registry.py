@@ -43,6 +43,8 @@ class Command:
     choices: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     details: str = ""
+    at_once: bool = False
+    """Whether it runs beside a turn, instead of after it: it asks nothing of the submission loop."""
 
 
 REGISTRY: dict[str, Command] = {}
@@ -58,12 +60,13 @@ def command(
     group: Group = "Conversation",
     choices: tuple[str, ...] = (),
     aliases: tuple[str, ...] = (),
+    at_once: bool = False,
 ) -> Callable[[Run], Run]:
     """Register the decorated function as `/name`. The first line of its docstring is its help, the rest the details."""
 
     def register(run: Run) -> Run:
         summary, _, details = inspect.cleandoc(run.__doc__ or "").partition("\n")
-        REGISTRY[name] = Command(name, usage, summary, run, group, choices, aliases, details.strip())
+        REGISTRY[name] = Command(name, usage, summary, run, group, choices, aliases, details.strip(), at_once)
         return run
 
     return register
@@ -80,6 +83,17 @@ def unavailable(name: str, text: str) -> None:
 def command_hints() -> list[CommandHint]:
     """What the composer's completion needs to know of the commands."""
     return [CommandHint(one.name, one.usage, one.help, one.choices, one.aliases) for one in REGISTRY.values()]
+
+
+def runs_at_once(text: str) -> bool:
+    """Whether `text` is a command that need not wait for the end of a turn."""
+    if not is_command(text):
+        return False
+    try:
+        found, _ = find(text)
+    except ValueError:
+        return True  # what is wrong with it can be said now
+    return found.at_once
 
 
 def is_command(text: str) -> bool:

@@ -111,7 +111,7 @@ def _refused(name: str, levels: tuple[str, ...], level: str) -> str:
     return f"{slip}{name} takes no effort level, so there is none to set. /model shows other models."
 
 
-@command("status", group="Program")
+@command("status", group="Program", at_once=True)
 async def status(app: App, _argument: str) -> None:
     """Show model, session, context and cost so far."""
     s, now = app.status, app.status.conversation

@@ -33,7 +33,16 @@ class Prose:
     text: str
 
 
-Part = Text | Code | Prose
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A label and what it says; those that follow each other are aligned."""
+
+    name: str
+    value: str
+    style: str = ""
+
+
+Part = Text | Fact | Code | Prose
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +69,12 @@ def joined(*bodies: Body | Part) -> Body:
     return Body(tuple(parts), "\n\n".join(whole))
 
 
-def fact(name: str, value: str, style: str = "") -> Text:
+def fact(name: str, value: str, style: str = "") -> Fact:
     """`name: value`, on a line of its own however the value is written."""
-    return Text.assemble((f"{escaped(name, False)}: ", "muted"), (escaped(value, False), style))
+    return Fact(escaped(name, False), escaped(value, False), style)
 
 
-def facts(arguments: Mapping[str, Any], names: Mapping[str, str]) -> list[Text]:
+def facts(arguments: Mapping[str, Any], names: Mapping[str, str]) -> list[Fact]:
     """The arguments that are given, in the order of `names`, which maps them to the names for people."""
     return [fact(label, plain(arguments[name])) for name, label in names.items() if is_given(arguments.get(name))]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -26,8 +27,11 @@ from agent.ui.sanitize import cell_width, clip
 from agent.ui.tool_lines import call_summary, elapsed_text, is_own_command
 
 _HINT = " · Esc stops"
+_STOPS = {"run": " · Esc cancels the job", "wait": " · Esc stops waiting"}
+"""What Esc does to a call that waits for a job, by its operation."""
 _WAITING = "waiting for the model"
 _WRITING = "writing"
+_CHECKING = "preparing the next step"
 _OWN_COLUMNS = 40
 _SHORTEST = 8
 """A text with less room than this is left out."""
@@ -49,6 +53,7 @@ class Activity:
         """The loop's last word (a retry), until work goes on."""
         self._own = ""
         """The person's own command, while it runs."""
+        self._stops = _HINT
 
     @property
     def is_on(self) -> bool:
@@ -63,15 +68,21 @@ class Activity:
             case Processing():
                 self._began = self._clock()
                 self._doing, self._notice = _WAITING, ""
-            case ApprovalRequired():
+            case ApprovalRequired(tools=items):
                 self._before_s, self._began = self._elapsed_s(), None
+                self._stops = next((hint for item in items if (hint := _stop_hint(item.tool, item.arguments))), _HINT)
             case ToolCallStarted() if is_own_command(payload.tool_call_id):
                 self._began, self._before_s = self._clock(), 0.0
                 self._own = call_summary(payload.tool, payload.arguments, _OWN_COLUMNS) or payload.tool
             case ToolOutput() if is_own_command(payload.tool_call_id):
                 self._began, self._own = None, ""
-            case AssistantStreamEnd() | ToolCallStarted() | ToolOutput():
+            case ToolCallStarted():
                 self._doing, self._notice = _WAITING, ""
+                self._stops = _stop_hint(payload.tool, payload.arguments) or self._stops
+            case AssistantStreamEnd():  # what it wants to do is looked into before it runs
+                self._doing, self._notice, self._stops = _CHECKING, "", _HINT
+            case ToolOutput():
+                self._doing, self._notice, self._stops = _WAITING, "", _HINT
             case ToolLog(tool="system"):
                 self._notice = clip(payload.log.strip(), 300)
             case TurnComplete() | Interrupted() | ErrorRaised() | SessionTerminated():
@@ -82,7 +93,8 @@ class Activity:
     def row(self, console: Console, width: int, step: str, tools: Sequence[str]) -> Row:
         """`Working… 12s · what is going on · Esc stops`: `step` is the plan's, `tools` are those that run."""
         head = f"Working… {elapsed_text(self._elapsed_s())}"
-        hint = _HINT if width >= cell_width(head + _HINT) + _SHORTEST else ""
+        stops = self._stops
+        hint = stops if width >= cell_width(head + stops) + _SHORTEST else ""
         room = width - cell_width(head + hint) - 3
         what = self._notice or clip(step, 300) or _running(tools) or self._doing
         if self._own:
@@ -92,6 +104,13 @@ class Activity:
 
     def _elapsed_s(self) -> float:
         return self._before_s + (self._clock() - self._began if self._began is not None else 0.0)
+
+
+def _stop_hint(tool: str, arguments: Mapping[str, Any]) -> str | None:
+    """What Esc does to a call that is different from the usual."""
+    if tool != "hf_jobs" or arguments.get("wait") is False:
+        return None
+    return _STOPS.get(" ".join(str(arguments.get("operation", "")).lower().split()))
 
 
 def _running(tools: Sequence[str]) -> str:

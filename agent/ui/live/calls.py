@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolProgress, ToolStateChange
+from agent.ui.hub_lines import named_again
 from agent.ui.live.progress import bar_line, tail_lines
 from agent.ui.live.rows import Row, cut_row
 from agent.ui.sanitize import clip
@@ -51,7 +52,7 @@ class RunningCalls:
 
     def wait(self, items: Iterable[ApprovalItem]) -> None:
         """These calls wait for the person."""
-        self._waiting.update({item.tool_call_id: Call(item.tool, item.arguments) for item in items})
+        self._waiting.update({item.tool_call_id: Call(item.tool, named_again(item)) for item in items})
 
     def start(self, event: ToolCallStarted) -> None:
         """A call starts."""

@@ -8,7 +8,7 @@ from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolLog, ToolOu
 from agent.ui.live.agents import SubAgents
 from agent.ui.live.calls import RunningCalls
 from agent.ui.live.rows import Row
-from agent.ui.notices import job_line, log_line
+from agent.ui.notices import JobLines, log_line
 from agent.ui.scrollback import Scrollback
 from agent.ui.tool_lines import QUIET_TOOLS
 from agent.ui.tool_results import ToolResults
@@ -23,6 +23,7 @@ class LiveTools:
         self._clock = clock
         self._calls = RunningCalls(clock)
         self._agents = SubAgents(clock)
+        self._jobs = JobLines()
         self._frozen: set[str] = set()
         """Calls that were shown as interrupted: a result that comes after all is not shown."""
 
@@ -53,7 +54,7 @@ class LiveTools:
     def change(self, payload: ToolStateChange) -> None:
         """A call has another state."""
         self._calls.change(payload)
-        if line := job_line(payload):
+        if line := self._jobs.line(payload):
             self._out.line("tool", f"  {line}", "muted")
 
     def progress(self, payload: ToolProgress) -> None:
@@ -93,6 +94,7 @@ class LiveTools:
             about = self._agents.finish(running.call_id) or running.about
             self._results.interrupted(running.call.tool, about, self._clock() - running.began)
         self._freeze_agents(self._agents.finish_all(), is_ok=is_ok)
+        self._jobs.clear()
 
     def rows(self, width: int, limit: int) -> list[Row]:
         """The running calls and agents, in at most `limit` rows of at most `width` cells."""

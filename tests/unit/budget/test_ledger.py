@@ -211,3 +211,22 @@ def test_a_refusal_owns_up_to_worst_cases() -> None:
     with pytest.raises(BudgetExceeded, match=r"\$1\.00 of what is spent is a worst case") as refused:
         ledger.reserve("main", None, worst_usd=0.5, must_fit=False)
     assert "up to $0.50 (price unknown)" in str(refused.value)
+
+
+def test_what_runs_already_counts_whether_it_fits_or_not() -> None:
+    ledger = Ledger(1.0)
+    job = ledger.hold_running("hf_jobs", 3.0)
+    other = ledger.hold_running("hf_jobs", 80.0, known=False)
+    assert (ledger.reserved_usd, ledger.remaining_usd, ledger.is_exhausted) == (83.0, 0.0, True)
+    with pytest.raises(BudgetExceeded):
+        ledger.reserve("main", 0.1, must_fit=False)
+    ledger.settle(job, 0.5)
+    settled = ledger.settle(other, None)
+    assert (settled.charged_usd, settled.known) == (80.0, False)
+    assert (ledger.spent_usd, ledger.reserved_usd, ledger.unknown_usd) == (80.5, 0.0, 80.0)
+
+
+def test_what_the_run_pays_elsewhere_counts_and_is_not_this_sessions() -> None:
+    ledger = Ledger(5.0, 1.0)
+    ledger.charge_elsewhere(2.5)
+    assert (ledger.elsewhere_usd, ledger.remaining_usd, ledger.spent_usd, ledger.spent_here_usd) == (3.5, 1.5, 0.0, 0.0)

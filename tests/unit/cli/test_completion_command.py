@@ -71,7 +71,7 @@ def test_bash_takes_the_script() -> None:
 
 
 def test_commands_and_what_comes_after_them(complete: Complete) -> None:
-    assert complete("") == {"config", "sessions", "doctor", "completion"}
+    assert complete("") == {"config", "sessions", "doctor", "ps", "gc", "completion"}
     assert complete("do") == {"doctor"}
     assert complete("config", "") == {"show"}
     assert complete("completion", "") == set(SHELLS)

@@ -29,7 +29,7 @@ def test_facts_are_those_of_the_session() -> None:
         e.Renamed("A title"),
     ):
         status.see(e.Event(payload))
-    assert facts(status, window_tokens=1000, jobs=1, queued=1, git_branch="main") == StatusFacts(
+    assert facts(status, window_tokens=1000, queued=1, git_branch="main") == StatusFacts(
         model="m",
         effort="low",
         mode="yolo",
@@ -39,7 +39,7 @@ def test_facts_are_those_of_the_session() -> None:
         unknown_usd=0.5,
         cap_usd=2.0,
         spent_usd=1.75,
-        jobs=1,
+        per_hour_usd=0,
         queued=2,
         git_branch="main",
         title="A title",

@@ -505,3 +505,10 @@ def test_what_is_always_allowed_is_not_asked_again(command: str) -> None:
         rules.remember(decided.always_rule)
         assert rules.decide(BASH, {"command": command}).action == "allow"
         assert rules.decide(BASH, {"command": f"{command}; rm -r x"}).action == "ask"
+
+
+def test_another_case_is_no_way_around_a_rule_that_forbids_but_allows_nothing() -> None:
+    repo = tool("repo", always("ask"), "id")
+    assert policy(deny=["repo(Acme/*)"]).decide(repo, {"id": "acme/x"}).action == "deny"
+    assert policy(allow=["repo(Acme/*)"]).decide(repo, {"id": "acme/x"}).action == "ask"
+    assert policy(allow=["repo(Acme/*)"]).decide(repo, {"id": "Acme/x"}).action == "allow"

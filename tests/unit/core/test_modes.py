@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.core.agent_loop import Resumption
+from agent.core.services import services_nowhere
 from agent.core.tools import create_builtin_tools
 from agent.protocol.events import ApprovalRequired, ErrorRaised, SettingsChanged, ToolOutput, TurnComplete
 from agent.protocol.modes import MODES, Mode
@@ -29,7 +30,7 @@ def tool(name: str, **more: Any) -> ToolSpec:
 
 
 TOOLS = [
-    *create_builtin_tools(),
+    *create_builtin_tools(services_nowhere()),
     tool("costly", approval=lambda _a, _c: ApprovalNeed("free", billable=True)),
     tool("priced", estimate_cost=lambda _a: CostEstimate(0.01)),
     tool("vague", changes=lambda _a, _w: None),

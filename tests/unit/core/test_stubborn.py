@@ -150,11 +150,12 @@ async def test_a_removed_workspace_does_not_turn_an_answer_into_an_error(tmp_pat
 
 async def test_what_the_person_does_after_leaving_a_question_is_not_undone(tmp_path: Path) -> None:
     asks = ToolSpec("risky", "", OBJECT, done, approval=lambda _arguments, _context: ApprovalNeed("human", "risky"))
+    from agent.core.services import services_nowhere
     from agent.core.tools import create_builtin_tools
 
     write = calls(call("bash", {"command": "echo agent > a.txt"}))
     script = [write, calls(call("risky")), {"text": "ok"}]
-    tools = [*create_builtin_tools(), asks]
+    tools = [*create_builtin_tools(services_nowhere()), asks]
     async with running(tmp_path, script, tools=tools, headless=False) as loop:
         await loop.turn("first")  # waits for an approval
         await loop.turn("second")  # which is abandoned

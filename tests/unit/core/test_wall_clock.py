@@ -2,7 +2,8 @@
 
 import pytest
 
-from agent.core.wall_clock import WallClock, in_words
+from agent.compute.durations import in_words
+from agent.core.wall_clock import WallClock
 
 
 class Clock:

@@ -274,7 +274,8 @@ def test_settings_cost_files_plan_and_checkpoints_come_back(tmp_path: Path) -> N
     journal.append_event(Event(llm_call(0.5, prompt_tokens=300)))
     journal.append_event(Event(llm_call(None)))
     journal.append_event(Event(llm_call(0.25, "compaction", prompt_tokens=7)))
-    journal.append_event(Event(ToolCharge("hf_jobs", "c1", 0.06, 0.06, True)))
+    journal.append_event(Event(ToolCharge("hf_jobs", "c1", 0.04, 0.04, True, "lease1")))
+    journal.append_event(Event(ToolCharge("hf_jobs", "c1", 0.02, 0.02, True, "lease1")))
     journal.append_event(Event(ToolCharge("hf_jobs", "c2", None, 4.0, False)))
     journal.append_event(Event(PlanUpdate((PlanItem("1", "look", "completed"), PlanItem("2", "train", "pending")))))
     known = FileFingerprint(3, "abc")
@@ -287,6 +288,7 @@ def test_settings_cost_files_plan_and_checkpoints_come_back(tmp_path: Path) -> N
     restored = restore(journal.path)
     assert (restored.session_id, restored.parent, restored.cwd) == ("a", "p", "/moved")
     assert (restored.model_name, restored.reasoning_effort) == ("openai/gpt-5", "low")
+    assert restored.charged_leases == {"lease1": pytest.approx(0.06)}
     assert set(restored.charges) == {
         Charge("main", 0.5, True),
         Charge("main", 1.5, False),

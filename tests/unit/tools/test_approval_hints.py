@@ -77,14 +77,9 @@ def test_what_could_not_be_read_is_always_told() -> None:
     assert "the command could not be read for certain" in found
 
 
-def test_a_job_that_loses_what_it_trains() -> None:
-    lost = "trains, but pushes nothing to the Hub: what it makes is lost when the job ends"
-    assert hints("hf_jobs", operation="run", script="trainer.train()", hardware_flavor="a10g-large") == (
-        lost,
-        "runs on paid hardware (a10g-large)",
-    )
-    assert hints("hf_jobs", operation="run", script="trainer.train(); model.push_to_hub('x')") == ()
-    assert lost in hints("hf_jobs", operation="scheduled run", command=["torchrun", "x.py"])
+def test_what_the_arguments_of_a_job_tell() -> None:
+    found = hints("hf_jobs", operation="run", script="trainer.train()", hardware_flavor="a10g-large")
+    assert found == ("runs on paid hardware (a10g-large)",)  # what the script does is told by the look ahead
     assert hints("hf_jobs", operation="run", script="x", secrets={"A": "b"}) == ("hands secrets over to the job",)
 
 
@@ -92,7 +87,7 @@ def test_repositories_and_sandboxes() -> None:
     direct = "changes the branch itself, not through a pull request"
     assert hints("hf_repo_files", operation="upload", repo_id="a/b", create_pr=True) == ()
     assert hints("hf_repo_files", operation="upload", repo_id="a/b") == (direct,)
-    assert hints("hf_repo_files", operation="delete", patterns=["*"]) == ("deletes every file", direct)
+    assert hints("hf_repo_files", operation="upload", repo_id="a/b", revision="refs/pr/3") == ()
     assert hints("hf_repo_files", operation="delete", patterns="a.bin") == ("deletes files on the Hub", direct)
     assert hints("hf_repo_git", operation="merge_pr") == ("cannot be taken back",)
     assert hints("hf_repo_git", operation="update_repo", private=False) == ("makes the repository public",)

@@ -51,6 +51,7 @@ def log(agent: str, text: str, label: str = "Find a recipe") -> e.ToolLog:
     return e.ToolLog("research", text, agent, label)
 
 
+JOB_URL = "https://hf.co/jobs/me/65f0"
 RESEARCH = e.ToolCallStarted("research", {"task": "Find a recipe"}, "r")
 AGENT = (
     e.Processing(),
@@ -104,7 +105,11 @@ EVENTS: dict[type[e.Payload], tuple[e.Payload, ...]] = {
         e.ToolCallStarted("hub", {"repo": "org/data"}, "3"),
         e.ToolProgress("hub", "3", done=12, unit="files"),
     ),
-    e.ToolStateChange: (e.ToolStateChange("5", "hf_jobs", "running", jobUrl="https://hf.co/jobs/me/65f0"),),
+    e.ToolStateChange: (
+        e.Processing(),
+        e.ToolCallStarted("hf_jobs", {"operation": "run", "script": "train.py", "timeout": "2h"}, "5"),
+        *(e.ToolStateChange("5", "hf_jobs", state, jobUrl=JOB_URL) for state in ("queued", "running", "completed")),
+    ),
     e.ApprovalRequired: (e.Processing(), e.AssistantChunk("May I?"), e.ApprovalRequired((ASKED,), 1)),
     e.PlanUpdate: (e.Processing(), e.PlanUpdate(PLAN)),
     e.TurnComplete: (
@@ -147,6 +152,9 @@ EVENTS: dict[type[e.Payload], tuple[e.Payload, ...]] = {
     ),
     e.ContextReport: (e.ContextReport(200_000, 180_000, 50_000, 3_000, 9_000, 38_000, 12),),
     e.WorkspaceDiff: (e.WorkspaceDiff(DIFF),),
+    e.WorkStatus: (
+        e.WorkStatus((e.WorkItem("a1", "job", "train.py", "hf_jobs", "68f", "t4-small", "running", False, "", 0.4),)),
+    ),
     e.CommandRun: (
         started("shell_1", "ls"),
         e.ToolOutput("bash", "shell_1", "a\nb\n", True, None, 0.1),

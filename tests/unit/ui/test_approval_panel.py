@@ -103,8 +103,9 @@ def test_other_arguments_are_json_and_scripts_are_lines() -> None:
     )
     assert panel(item) == (
         "\nApproval: server_tool\n"
-        "not automatic because: over the cap\nestimated cost: $1.50\nleft of the cap: $0.25\n"
+        "not automatic because: over the cap\n"
         '\n  {\n    "flavor": "a10g"\n  }\n  script:\n  import x\n  x.run()\n'
+        "\nestimated cost:  $1.50\nleft of the cap: $0.25\n"
     )
 
 

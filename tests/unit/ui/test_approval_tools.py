@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,12 +19,117 @@ TOOLS = ("bash", "edit", "write", "propose_plan", "hf_jobs", "hf_repo_files", "h
 
 
 def body(tool: str, width: int = 80, preview: str | None = None, **arguments: Any) -> list[str]:
-    """The lines of the panel below its head, without their indent."""
+    """The lines of the panel below its head, without their indent, and without the blanks that align them."""
     console = recording_console(width)
     render_item(console, ApprovalItem(tool, arguments, "1", preview=preview), 1, 1)
     head, _, rest = printed(console).removeprefix("\n").partition("\n\n")
     assert head == f"Approval: {tool}"
-    return [line.removeprefix("  ") for line in rest.rstrip("\n").split("\n")]
+    return [re.sub(r"^  (\S[^:]*:) +", r"\1 ", line).removeprefix("  ") for line in rest.rstrip("\n").split("\n")]
+
+
+def panel(item: ApprovalItem, width: int = 80, **environ: str) -> list[str]:
+    """The lines of the whole panel as they are."""
+    console = recording_console(width, **environ)
+    render_item(console, item, 1, 1)
+    return printed(console).strip("\n").split("\n")
+
+
+JOB_FACTS = (
+    ("namespace", "tester"),
+    ("hardware", "a10g-large: 12 vCPU, 46 GB, A10G 24 GB, $1.50/h"),
+    ("image", "ghcr.io/astral-sh/uv:python3.12-bookworm"),
+    ("time limit", "2 h"),
+    ("at most", "$3.00"),
+    ("saves to", "tester/capybara-sft"),
+    ("script from", "/work/train.py"),
+)
+JOB = ApprovalItem(
+    "hf_jobs",
+    {
+        "operation": "run",
+        "script": "import trl\ntrl.train()\n",
+        "hardware_flavor": "a10g-large",
+        "timeout": "2h",
+        "namespace": "tester",
+        "image": "ghcr.io/astral-sh/uv:python3.12-bookworm",
+        "dependencies": ["trl", "peft"],
+        "secrets": {"WANDB_API_KEY": "s3cret"},
+        "wait": True,
+    },
+    "1",
+    "starts a job on a10g-large",
+    hints=("hands secrets over to the job",),
+    facts=JOB_FACTS,
+    estimated_cost_usd=3.0,
+    remaining_cap_usd=7.5,
+)
+
+
+def test_a_job_that_was_looked_into_shows_the_price_first_and_nothing_twice() -> None:
+    assert panel(JOB) == [
+        "Approval: hf_jobs",
+        "why: starts a job on a10g-large",
+        "! hands secrets over to the job",
+        "",
+        "  script:",
+        "  import trl",
+        "  trl.train()",
+        "  dependencies: trl, peft",
+        "  secrets (names only): WANDB_API_KEY",
+        "",
+        "at most:         $3.00",
+        "left of the cap: $7.50",
+        "namespace:       tester",
+        "hardware:        a10g-large: 12 vCPU, 46 GB, A10G 24 GB, $1.50/h",
+        "image:           ghcr.io/astral-sh/uv:python3.12-bookworm",
+        "time limit:      2 h",
+        "saves to:        tester/capybara-sft",
+        "script from:     /work/train.py",
+    ]
+    assert "\x1b[1m$3.00" in "\n".join(panel(JOB, FORCE_COLOR="1"))
+
+
+def test_values_that_wrap_stay_in_their_column_where_there_is_room() -> None:
+    where = replace(JOB, facts=(("at most", "$3.00"), ("saves to", "many words " * 6)))
+    rows = panel(where, 60)
+    at = next(index for index, row in enumerate(rows) if row.startswith("saves to:"))
+    assert rows[at + 1].startswith(" " * 17 + "many words")
+    assert "at most: $3.00" in panel(where, 40)
+
+
+def test_a_job_that_nobody_waits_for_says_so() -> None:
+    for facts in (JOB_FACTS, ()):
+        shown = panel(replace(JOB, arguments={**JOB.arguments, "wait": False}, facts=facts))
+        assert "waits for its end: no" in " ".join("\n".join(shown).split())
+    odd = panel(replace(JOB, arguments={**JOB.arguments, "wait": "later"}))
+    assert any(line.split() == ["wait:", "later"] for line in odd)
+
+
+def test_an_upload_from_here_shows_which_files_once() -> None:
+    item = ApprovalItem(
+        "hf_repo_files",
+        {"operation": "upload", "repo_id": "me/m", "path": "weights", "local_path": "out", "create_pr": True},
+        "1",
+        "uploads to me/m",
+        facts=(("from", "/work/out"), ("size", "3 files, 1.2 GB"), ("left out", ".env (usually holds secrets)")),
+    )
+    assert panel(item) == [
+        "Approval: hf_repo_files",
+        "why: uploads to me/m",
+        "",
+        "  operation:         upload",
+        "  repo:              me/m",
+        "  type:              model",
+        "  URL:               https://huggingface.co/me/m",
+        "  branch:            main",
+        "  path:              weights",
+        "  as a pull request: yes",
+        "",
+        "from:     /work/out",
+        "size:     3 files, 1.2 GB",
+        "left out: .env (usually holds secrets)",
+    ]
+    assert "  from here:         out" in panel(replace(item, facts=()))
 
 
 def test_a_job_is_shown_with_everything_that_it_takes_but_no_secret() -> None:
@@ -176,6 +283,7 @@ def test_git_operations_show_what_they_are_about() -> None:
         "SDK: gradio",
         "exist_ok: yes",
     ]
+    assert body("hf_repo_git", operation="create_repo", repo_id="me/m")[-1] == "private: yes (the default)"
     merged = body("hf_repo_git", operation="merge_pr", repo_id="me/m", pr_num=3)
     assert "pull request: 3" in merged
 
@@ -183,6 +291,11 @@ def test_git_operations_show_what_they_are_about() -> None:
 def test_a_sandbox_and_a_plan() -> None:
     assert body("sandbox_create", hardware="t4-small") == ["hardware: t4-small"]
     assert body("sandbox_create") == ["hardware: cpu-basic"]
+    told = (("hardware", "t4-small: 4 vCPU, 15 GB, T4, $0.40/h"),)
+    item = ApprovalItem("sandbox_create", {"hardware": "t4-small", "replace": True}, "1", facts=told)
+    assert panel(item) == ["Approval: sandbox_create", "", "  replace: yes", "", f"hardware: {told[0][1]}"]
+    del item.arguments["replace"]
+    assert panel(item) == ["Approval: sandbox_create", "", f"hardware: {told[0][1]}"]
     assert body("propose_plan", plan="# Plan\n\n1. look\n2. *train*\n")[0] == "Plan"
     assert body("propose_plan", plan=3) == ["{", '  "plan": 3', "}"]
 
@@ -240,3 +353,12 @@ def test_every_tool_at_every_width(tool: str, width: int) -> None:
     render_item(console, ApprovalItem(tool, arguments, "1", "reason " * 40, hints=("hint " * 40,)), 1, 2)
     for line in printed(console).split("\n"):
         assert cell_len(line) <= width
+
+
+def test_a_long_script_leaves_the_price_on_the_screen() -> None:
+    script = "\n".join(f"x = {n}" for n in range(300))
+    item = replace(JOB, arguments={**JOB.arguments, "script": script}, editable="script")
+    rows = panel(item)
+    assert len(rows) < 110
+    assert "  … 220 more lines; e opens all of it" in rows
+    assert rows.index("at most:         $3.00") > rows.index("  x = 79")

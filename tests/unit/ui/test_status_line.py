@@ -74,6 +74,7 @@ def test_a_quiet_session_says_little() -> None:
         (StatusFacts("", cost_usd=0.5, cap_usd=2.0, spent_usd=0.5), "ask · $0.50 of $2.00"),
         (StatusFacts("", cost_usd=0.5, cap_usd=2.0, spent_usd=1.0), "ask · $0.50, $1.00 of $2.00 used up"),
         (StatusFacts("", jobs=1), "ask · $0.00 · 1 job $?/h"),
+        (StatusFacts("", sandboxes=1, per_hour_usd=0.0), "ask · $0.00 · 1 sandbox free"),
     ],
 )
 def test_money_that_nobody_knows_is_never_nothing(facts: StatusFacts, expected: str) -> None:

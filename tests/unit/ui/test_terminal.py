@@ -150,7 +150,10 @@ CALLS: tuple[e.Payload, ...] = (
     e.ToolOutput("read", "3", "No such file: b.py", False, None, 0.01),
     e.ToolOutput("bash", "4", "make\nerror: one\ntwo\nthree\n[exit code 2]", False, None, 3),
     e.ToolLog("system", "Retrying"),
+    e.ToolCallStarted("hf_jobs", {"operation": "wait", "job_id": "1"}, "5"),
     e.ToolStateChange("5", "hf_jobs", "running", jobUrl="https://hf.co/jobs/1"),
+    e.ToolOutput("hf_jobs", "5", "Job 1 completed.", True, "Job 1 completed.", 2.0),
+    e.ToolStateChange("5", "hf_jobs", "completed", jobUrl="https://hf.co/jobs/1"),
     *answer("Done."),
 )
 
@@ -168,7 +171,31 @@ def test_each_call_appears_once() -> None:
         "  error: one\n  two\n  three\n"
         "  Retrying\n"
         "  hf_jobs running: https://hf.co/jobs/1\n"
+        "✓ hf_jobs  wait 1  2.0s\n"
+        "  Job 1 completed.\n"
         "\nDone.\n"
+    )
+
+
+def test_a_job_is_called_by_the_name_of_its_script_and_told_once_for_each_state() -> None:
+    arguments = {"operation": "run", "script": "import x\nx.run()\n", "hardware_flavor": "l4x1", "timeout": "2h"}
+    item = e.ApprovalItem("hf_jobs", arguments, "1", facts=(("at most", "$1.60"), ("script from", "/w/train.py")))
+    url = "https://hf.co/jobs/me/1"
+    display = "Job 1 (train.py) on l4x1 completed after 2 min, $0.03.\n" + "\n".join(f"step {n}" for n in range(9))
+    assert play(
+        e.Processing(),
+        e.ApprovalRequired((item,), 1),
+        e.ToolStateChange("1", "hf_jobs", "running"),
+        *(e.ToolStateChange("1", "hf_jobs", state, jobUrl=url) for state in ("queued", "running", "completed")),
+        e.ToolOutput("hf_jobs", "1", display, True, display, 130.0),
+        e.ToolStateChange("1", "hf_jobs", "gone", jobUrl=url),
+    ) == (
+        f"\n  hf_jobs queued: {url}\n"
+        "  hf_jobs running\n"
+        "✓ hf_jobs  run train.py on l4x1, 2h  2m 10s\n"
+        "  Job 1 (train.py) on l4x1 completed after 2 min, $0.03.\n"
+        "  … 5 lines before (Ctrl-O shows all)\n"
+        "  step 5\n  step 6\n  step 7\n  step 8\n"
     )
 
 
@@ -189,7 +216,10 @@ def test_without_live_lines_calls_are_told_in_words() -> None:
         "failed bash 3.0s: exit code 2\n"
         "  error: one\n  two\n  three\n"
         "  Retrying\n"
+        "running hf_jobs  wait 1\n"
         "  hf_jobs running: https://hf.co/jobs/1\n"
+        "ok hf_jobs 2.0s\n"
+        "  Job 1 completed.\n"
         "\nDone.\n"
         "\nPlan, 1 of 2 done\n"
         "done: Load\n"

@@ -106,7 +106,7 @@ def test_steering_is_a_detail_and_the_budget_no_line() -> None:
 
 
 def test_refused_and_failed_calls_show_why() -> None:
-    item = e.ApprovalItem("hf_jobs", {"n": 1}, "9", "scheduled jobs need a person")
+    item = e.ApprovalItem("hf_jobs", {"operation": "logs", "job_id": "68f0"}, "9", "scheduled jobs need a person")
     _, err = play(
         e.ApprovalRequired((item,), 1),
         e.ToolStateChange("9", "hf_jobs", "rejected"),
@@ -115,8 +115,8 @@ def test_refused_and_failed_calls_show_why() -> None:
         e.ToolOutput("bash", "1", "x\nValueError: bad\n[exit code 1]", False, None, 0.3),
     )
     assert err.splitlines() == [
-        'needs approval: hf_jobs  {"n": 1} (scheduled jobs need a person)',
-        '✗ hf_jobs 0.0s: The person did not approve this call.  ({"n": 1})',
+        "needs approval: hf_jobs  logs 68f0 (scheduled jobs need a person)",
+        "✗ hf_jobs 0.0s: The person did not approve this call.  (logs 68f0)",
         "▸ bash  python train.py",
         "✗ bash 0.3s: exit code 1: ValueError: bad",
     ]

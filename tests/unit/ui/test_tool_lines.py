@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolStateChange
+from agent.ui.hub_lines import HUB_CALLS
 from agent.ui.sanitize import cell_width, visible
 from agent.ui.tool_lines import OpenCalls, call_summary, duration_text, reason_lines, result_summary, size_text
 
@@ -40,9 +41,89 @@ def test_call_summary(tool: str, arguments: dict[str, Any], expected: str) -> No
     assert call_summary(tool, arguments, 40) == expected
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments", "expected"),
+    [
+        (
+            "hf_jobs",
+            {"operation": "run", "script": "jobs/train.py", "hardware_flavor": "a10g-large", "timeout": "2h"},
+            "run train.py on a10g-large, 2h",
+        ),
+        ("hf_jobs", {"operation": " Run", "script": "https://hub/x/sft.py?raw=1"}, "run sft.py on cpu-basic"),
+        ("hf_jobs", {"operation": "run", "script": "a()\nb()\nc()\n"}, "run a script of 3 lines on cpu-basic"),
+        ("hf_jobs", {"operation": "run", "script": "print('a/b')"}, "run print('a/b') on cpu-basic"),
+        (
+            "hf_jobs",
+            {"operation": "run", "command": ["python", "-c", "print(1)\nf()"], "hardware_flavor": "t4-small"},
+            "run python -c 'print(1) f()' on t4-small",
+        ),
+        ("hf_jobs", {"operation": "run", "script": "x.py", "backend": "local"}, "run x.py here"),
+        (
+            "hf_jobs",
+            {"operation": "run", "script": "x.py", "backend": "hf_sandbox"},
+            "run x.py in a sandbox, cpu-basic",
+        ),
+        (
+            "hf_jobs",
+            {"operation": "scheduled run", "script": "eval.py", "timeout": 600, "schedule": "@daily"},
+            "scheduled run eval.py on cpu-basic, 600, @daily",
+        ),
+        ("hf_jobs", {"operation": "logs", "job_id": "68f0a1", "tail": 5}, "logs 68f0a1"),
+        ("hf_jobs", {"operation": "inspect", "job_id": ["a", "b"]}, "inspect a, b"),
+        (
+            "hf_jobs",
+            {"operation": "wait", "job_id": "68f0", "wait_timeout": "5m", "until": "loss"},
+            "wait 68f0, at most 5m, until loss",
+        ),
+        ("hf_jobs", {"operation": "scheduled delete", "scheduled_job_id": "s1"}, "scheduled delete s1"),
+        ("hf_jobs", {"operation": "ps", "all": True}, "ps"),
+        (
+            "hf_repo_files",
+            {"operation": "upload", "repo_id": "me/m", "path": "x.txt", "content": "s"},
+            "upload x.txt to me/m",
+        ),
+        (
+            "hf_repo_files",
+            {"operation": "upload", "repo_id": "me/d", "repo_type": "dataset", "local_path": "out", "create_pr": True},
+            "upload out to dataset me/d, as a pull request",
+        ),
+        (
+            "hf_repo_files",
+            {"operation": "delete", "repo_id": "me/m", "patterns": ["*.bin", "old/*"], "revision": "dev"},
+            "delete *.bin, old/* from me/m at dev",
+        ),
+        ("hf_repo_files", {"operation": "list", "repo_id": "me/m"}, "list me/m"),
+        ("hf_repo_files", {"operation": "list", "repo_id": "me/m", "path": "data"}, "list data in me/m"),
+        ("hf_repo_files", {"operation": "read", "repo_id": "me/m", "path": "a.json"}, "read a.json from me/m"),
+        (
+            "hf_repo_git",
+            {"operation": "create_pr", "repo_id": "me/m", "title": "Better\nweights"},
+            "create_pr me/m: Better weights",
+        ),
+        ("hf_repo_git", {"operation": "merge_pr", "repo_id": "me/m", "pr_num": 3}, "merge_pr me/m #3"),
+        ("hf_repo_git", {"operation": "create_branch", "repo_id": "me/m", "branch": "dev"}, "create_branch me/m: dev"),
+        ("hf_repo_git", {"operation": "list_refs", "repo_id": "me/m"}, "list_refs me/m"),
+        ("sandbox_create", {"hardware": "t4-small", "replace": True}, "t4-small, replace"),
+        ("sandbox_create", {"attach": "me/sandbox-1a"}, "attach me/sandbox-1a"),
+        ("sandbox_create", {}, ""),
+        ("hf_jobs", {}, ""),
+    ],
+)
+def test_calls_to_the_hub_are_told_in_words(tool: str, arguments: dict[str, Any], expected: str) -> None:
+    assert call_summary(tool, arguments, 100) == expected
+
+
+@pytest.mark.parametrize("operation", ["run", "logs", None, 3])
+def test_what_the_environment_of_a_job_holds_is_in_no_line(operation: Any) -> None:
+    arguments = {"operation": operation, "env": {"A": "s3cret"}, "secrets": "s3cret", "script": "x.py"}
+    assert "s3cret" not in call_summary("hf_jobs", arguments, 500)
+
+
 @given(
-    st.sampled_from(["bash", "read", "plan_tool", "other"]),
-    st.dictionaries(st.sampled_from(["command", "path", "todos", "x"]), JSON),
+    st.sampled_from(["bash", "read", "plan_tool", "other", *HUB_CALLS]),
+    st.dictionaries(
+        st.sampled_from(["command", "path", "todos", "x", "operation", "script", "repo_id", "patterns", "job_id"]), JSON
+    ),
     st.integers(1, 100),
 )
 def test_call_summary_takes_anything(tool: str, arguments: dict[str, Any], width: int) -> None:

@@ -15,6 +15,7 @@ from agent.cli import commands
 from agent.cli.model_list import ModelMenu
 from agent.cli.status import Status
 from agent.config_loading import state_dir
+from agent.protocol.compute import Ending
 from agent.protocol.events import ErrorRaised, Payload
 from agent.protocol.operations import OpType
 from agent.ui.editor import EditorError
@@ -46,6 +47,8 @@ class RecordingApp:
         self.edited: list[Path] = []
         self.edit: Callable[[Path], None] = lambda path: None
         self.has_left = False
+        self.canceled: list[str] = []
+        self.ending = Ending(worked=True, text="")
 
     @property
     def text(self) -> str:
@@ -73,6 +76,10 @@ class RecordingApp:
     async def operate(self, op_type: OpType, data: dict[str, Any] | None = None) -> Payload:
         self.operations.append((op_type, data))
         return self.ends.get(op_type, ErrorRaised("No."))
+
+    async def cancel_work(self, lease_id: str) -> Ending:
+        self.canceled.append(lease_id)
+        return self.ending
 
     async def ask(self, question: str) -> str | None:
         self.asked.append(question)

@@ -60,11 +60,11 @@ def test_completion_knows_the_other_names() -> None:
     assert hint.aliases == ("zzz-other",)
 
 
-@pytest.mark.parametrize("name", ["mcp", "jobs", "share-traces"])
+@pytest.mark.parametrize("name", ["mcp", "share-traces"])
 def test_what_is_not_there_yet_says_what_to_do_instead(name: str) -> None:
     assert commands.is_command(f"/{name} list")
     assert name not in REGISTRY
-    with pytest.raises(ValueError, match=r"yet.*(settings|hf jobs|/export)"):
+    with pytest.raises(ValueError, match=r"yet.*(settings|/export)"):
         commands.find(f"/{name} list")
 
 

@@ -1,0 +1,1 @@
+"""Places that take work: Hugging Face Jobs, sandboxes, this machine; and the leases on what runs there."""
