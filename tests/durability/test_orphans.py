@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:coroutine 'connect_tcp:RuntimeWa
 """A program that is killed while it connects to a sandbox: the client forgets a coroutine."""
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 async def test_everything_that_runs_has_a_lease_whatever_happens(chunk: int) -> None:
     for number in range(SEQUENCES):
