@@ -16,6 +16,8 @@ PREFIX = "ML_INTERN_"
 
 def check_rules(permissions: Permissions) -> None:
     """Raise `ConfigError` for a rule whose tool looks misspelt: a `deny` that never fits would protect nothing."""
+    if not (permissions.deny or permissions.ask or permissions.allow):
+        return
     known = {spec.name for spec in create_builtin_tools(services_nowhere())} | set(RULES)
     problems = []
     for kind in ("deny", "ask", "allow"):

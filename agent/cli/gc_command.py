@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -35,6 +35,7 @@ async def run_gc(
     dry_run: bool,
     as_json: bool,
     now: datetime,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> int:
     """End what runs under expired leases whose program is gone; or these `ids` (beginnings of the leases' or of the
     places' own), or `everything` that was started from this machine, whatever its age. Returns the exit code: 1 where
@@ -53,6 +54,7 @@ async def run_gc(
             force=only is not None,
             dry_run=dry_run,
             patience_s=PATIENCE_S,
+            sleep=sleep,
         )
         left = [lease for lease in await asyncio.to_thread(store.all) if lease.state != "ended"]
         unreadable = await asyncio.to_thread(unreadable_lines, store)

@@ -24,7 +24,7 @@ from agent.budget.ledger import Ledger
 from agent.cli.gc_command import run_gc
 from agent.compute.hf_jobs import HfJobs
 from agent.compute.hf_sandbox import HfSandbox
-from agent.compute.leases import Lease, LeaseStore
+from agent.compute.leases import LeaseStore
 from agent.compute.local import LocalProcesses
 from agent.compute.sandbox.space import TEMPLATE_SPACE
 from agent.core.remote_work import RemoteWork
@@ -36,7 +36,7 @@ from tests.fakes.http_base import Exchange, HttpFake
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_jobs import Job
 from tests.fakes.place import FakeTime
-from tests.unit.core.desks import Side
+from tests.unit.core.desks import Disk, Side
 
 SESSION = "s1"
 JOB = Work("train.py", ("python", "train.py"), image="img", flavor="cpu-upgrade", timeout_s=3600.0)
@@ -77,24 +77,6 @@ class AllSpaces(HttpFake):
 
     async def respond(self, exchange: Exchange) -> None:
         await exchange.json(200, {"status": "ok", "build": self.build})
-
-
-class Disk(LeaseStore):
-    """The leases, as one program sees them. A dead one changes nothing any more."""
-
-    is_dead = False
-
-    def write(self, lease: Lease) -> Lease:
-        self._check()
-        return super().write(lease)
-
-    def drop(self, lease_id: str) -> None:
-        self._check()
-        super().drop(lease_id)
-
-    def _check(self) -> None:
-        if self.is_dead:
-            raise OSError("this program was killed")
 
 
 class Course:
@@ -333,6 +315,7 @@ class Course:
             dry_run=False,
             as_json=False,
             now=now,
+            sleep=self.time.sleep,
         )
         await self.drive(gc)
         return out.getvalue()

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from agent.compute.hub_calls import ask
 from agent.compute.sandbox.image import TAG
-from agent.compute.sandbox.space import KEY_NAME
+from agent.compute.sandbox.machines import BACKEND
+from agent.compute.sandbox.space import FREE_HARDWARE, KEY_NAME
 from agent.compute.unbroken import outlast
 from agent.hub.access import resolve_namespace
 from agent.hub.errors import HubError
@@ -21,7 +22,7 @@ from agent.protocol.events import ToolLog, ToolProgress, ToolStateChange
 from agent.protocol.tools import ToolResult, ToolSession
 from agent.tools.arguments import ArgumentError
 from agent.tools.jobs.money_words import per_hour
-from agent.tools.sandbox.machines import BACKEND, FREE_HARDWARE, NAME, Machine, Sandboxes, is_plain
+from agent.tools.sandbox.machines import NAME, Machine, Sandboxes, is_plain
 from agent.tools.sandbox.wanted import Wanted, hardware_of, kept, require_free, require_sandbox_id
 
 logger = logging.getLogger(__name__)

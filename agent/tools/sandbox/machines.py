@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.compute.hf_sandbox import HfSandbox
+from agent.compute.sandbox.machines import BACKEND
+from agent.compute.sandbox.space import FREE_HARDWARE
 from agent.compute.sandbox.words import Sandbox
 from agent.hub.account import HubAccount
 from agent.protocol.compute import ComputeError, Handle, Running, Work
@@ -19,8 +21,6 @@ from agent.tools.sandbox.files import script_text
 
 logger = logging.getLogger(__name__)
 
-BACKEND = "hf_sandbox"
-FREE_HARDWARE = "cpu-basic"
 NAME = "the session's sandbox"
 PRELOAD_ID = "sandbox-preload"
 """The tool call under which the first sandbox is made: no call of the model's, so that no money is held for it."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agent.compute.hub_calls import ask
+from agent.compute.sandbox.machines import BACKEND
+from agent.compute.sandbox.space import FREE_HARDWARE
 from agent.hub.access import resolve_namespace
 from agent.hub.errors import BILLING_URL, HubError
 from agent.hub.hardware import SPACE_FLAVORS, TABLE, space_price
@@ -25,7 +27,7 @@ from agent.protocol.tools import (
 from agent.tools.approval_rules import sandbox_create_rule
 from agent.tools.arguments import ArgumentError, bool_argument
 from agent.tools.jobs.money_words import at_most, per_hour
-from agent.tools.sandbox.machines import BACKEND, FREE_HARDWARE, Machine, Sandboxes, paused_text
+from agent.tools.sandbox.machines import Machine, Sandboxes, paused_text
 
 PATIENCE_S = 5.0
 SPACE_ID = re.compile(r"[\w][\w.-]*/sandbox-[0-9a-f]{8}")

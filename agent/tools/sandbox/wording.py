@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agent.compute.sandbox.space import FREE_HARDWARE
 from agent.compute.sandbox.words import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, WORK_DIR
 from agent.hub.hardware import SPACE_FLAVORS
 from agent.tools import edit_tool, read_tool, write_tool
-from agent.tools.sandbox.machines import FREE_HARDWARE
 
 _PATH = {"type": "string", "description": f"The file in the sandbox; relative paths start from {WORK_DIR}."}
 
