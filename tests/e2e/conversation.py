@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.e2e.processes import wait_until
 from tests.e2e.terminal import Terminal
 from tests.fakes import reply
 from tests.fakes.openai_server import FakeOpenAI
@@ -99,15 +100,26 @@ def assert_once_in_order(terminal: Terminal, expected: Sequence[str], pattern: s
         )
 
 
-def assert_calm(terminal: Terminal) -> None:
-    """Only one status line is there, in the lowest row in use, and only one composer, right above it."""
+def assert_calm(terminal: Terminal, timeout_s: float = 20.0) -> None:
+    """Only one status line is there, in the lowest row in use, and only one composer, right above it.
+
+    A frame may be half drawn when we look: what must hold is what the screen comes to.
+    """
+    wait_until(lambda: _unrest(terminal) is None, timeout_s)
+    assert (unrest := _unrest(terminal)) is None, unrest
+
+
+def _unrest(terminal: Terminal) -> str | None:
+    """What is wrong with the end of the screen, with its last lines; None when all is well."""
     lines = terminal.scrollback()
     while lines and not lines[-1]:
         lines.pop()
-    status = [number for number, line in enumerate(lines) if STATUS_LINE.match(line)]
-    assert status == [len(lines) - 1], "the status line is not there once, at the bottom:\n" + "\n".join(lines[-60:])
-    composers = [number for number, line in enumerate(lines) if line == ">"]
-    assert composers == [len(lines) - 2], "the composer is not there once, at the bottom:\n" + "\n".join(lines[-60:])
+    seen = "\n".join(lines[-60:])
+    if [number for number, line in enumerate(lines) if STATUS_LINE.match(line)] != [len(lines) - 1]:
+        return f"the status line is not there once, at the bottom:\n{seen}"
+    if [number for number, line in enumerate(lines) if line == ">"] != [len(lines) - 2]:
+        return f"the composer is not there once, at the bottom:\n{seen}"
+    return None
 
 
 def sequences(data: bytes) -> set[bytes]:
