@@ -20,7 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from agent.config_keys import Config, McpServer, MessagingConfig, Permissions, SlackDestination
+from agent.config_keys import Config, Destination, McpServer, MessagingConfig, Permissions
 from agent.config_loading import (
     DEFAULT,
     ConfigError,
@@ -47,12 +47,12 @@ from agent.config_loading import (
 __all__ = [
     "Config",
     "ConfigError",
+    "Destination",
     "Layer",
     "LoadedConfig",
     "McpServer",
     "MessagingConfig",
     "Permissions",
-    "SlackDestination",
     "bundled_config_path",
     "cache_dir",
     "config_dir",
@@ -108,6 +108,7 @@ def load_config(
             limit = tree.data.get("max_iterations", Config.model_fields["max_iterations"].default)
             problems += project_problems(values, layer, list(Config.model_fields), limit)
         tree.add(values, layer)
+    problems += _add_slack_defaults(tree, environ)
     for key, text in _environment_values(environ):
         layer = Layer("environment", f"ML_INTERN_{key.upper()}")
         try:
@@ -182,6 +183,44 @@ def _scalar(key: str, text: str) -> str | int | bool:
             raise ValueError("expected a whole number")
         return int(text)
     return text
+
+
+SLACK_PREFIX = "ML_INTERN_SLACK_"
+_SLACK_SETTINGS = ("NOTIFICATIONS", "DESTINATION", "AUTO_EVENTS", "ALLOW_AGENT_TOOL", "ALLOW_AUTO_EVENTS")
+
+
+def _add_slack_defaults(tree: Tree, environ: Mapping[str, str]) -> Iterator[str]:
+    """A bot token and a channel in the environment make a destination; yields what is wrong with its variables.
+
+    The person's files come first: what they say of that destination, or of `messaging.enabled`, stays.
+    """
+    named = {name: environ[name].strip() for name in sorted(environ) if name.startswith(SLACK_PREFIX)}
+    given = {name.removeprefix(SLACK_PREFIX): text for name, text in named.items() if text}
+    for name in set(given) - set(_SLACK_SETTINGS):
+        near = difflib.get_close_matches(name, _SLACK_SETTINGS, n=1)
+        hint = f"; did you mean {SLACK_PREFIX}{near[0]}?" if near else ""
+        yield f"{SLACK_PREFIX}{name}: unknown variable{hint}"
+    switches = dict.fromkeys(("NOTIFICATIONS", "ALLOW_AGENT_TOOL", "ALLOW_AUTO_EVENTS"), True)
+    for name in switches:
+        text = given.get(name, "true").lower()
+        if text not in _BOOLEANS:
+            yield f"{SLACK_PREFIX}{name}: expected true or false (also 1, 0, yes, no)"
+        switches[name] = _BOOLEANS.get(text, False)
+    token, channel = "SLACK_BOT_TOKEN", next((c for c in ("SLACK_CHANNEL_ID", "SLACK_CHANNEL") if environ.get(c)), None)
+    messaging = tree.data.get("messaging") or {}
+    if not environ.get(token) or channel is None or not switches["NOTIFICATIONS"] or not isinstance(messaging, dict):
+        return
+    name = given.get("DESTINATION", "slack.default")
+    destinations = messaging.get("destinations") or {}
+    if messaging.get("enabled") is False or name in destinations:
+        return
+    flags = {flag: switches[flag.upper()] for flag in ("allow_agent_tool", "allow_auto_events")}
+    destination = {"provider": "slack", "token": environ[token].strip(), "channel": environ[channel].strip(), **flags}
+    named_by = f"{SLACK_PREFIX}DESTINATION" if "DESTINATION" in given else token
+    tree.add({"messaging": {"enabled": True, "destinations": {name: destination}}}, Layer("environment", named_by))
+    if events := given.get("AUTO_EVENTS"):
+        wanted = [event.strip() for event in events.split(",") if event.strip()]
+        tree.add({"messaging": {"auto_event_types": wanted}}, Layer("environment", f"{SLACK_PREFIX}AUTO_EVENTS"))
 
 
 def _convert_expanded(tree: Tree, done: Substitution) -> Iterator[str]:
@@ -277,7 +316,7 @@ def _keys_at(key: Key) -> list[str]:
 
 _SECRET_TEXT = re.compile(
     r"hf_\w{8}|sk-[\w-]{8}|gh[opsur]_\w{8}|github_pat_\w|xox[a-z]-[\w-]|AKIA\w{12}"
-    r"|//[^/@\s]+@|\bBearer |[?&-][\w-]*(?:token|key|secret|passw)[\w-]*=",
+    r"|^\w*(?:token|key|secret|passw)\w*=|//[^/@\s]+@|\bBearer |[?&-][\w-]*(?:token|key|secret|passw)[\w-]*=",
     re.IGNORECASE,
 )
 """Texts that hold a secret wherever they stand: known token shapes, `user:password@`, `?token=...`, `--api-key=...`."""
@@ -316,5 +355,6 @@ def _masked(key: Key, value: Any, loaded: LoadedConfig) -> Any:
     if not isinstance(value, str) or not value or (key[-1] == "auth" and value == "oauth"):
         return value
     name = [str(part) for part in key[2:] if isinstance(part, str)][-1:]
-    secret = key in loaded.secrets or any(looks_secret(part) or part == "auth" for part in name)
+    is_hook = key[0] == "messaging" and key[-1] == "url"  # whoever knows it can send
+    secret = key in loaded.secrets or is_hook or any(looks_secret(part) or part == "auth" for part in name)
     return "***" if secret or _SECRET_TEXT.search(value) else value

@@ -50,16 +50,38 @@ class McpServer(_Section):
         return self
 
 
-class SlackDestination(_Section):
-    """A Slack channel that messages can be sent to."""
+class Destination(_Section):
+    """Where messages can be sent: a Slack channel, an address that takes JSON, or the person's desktop."""
 
-    provider: Literal["slack"]
-    token: str = Field(min_length=1, repr=False)
-    channel: str = Field(min_length=1)
+    provider: Literal["slack", "webhook", "desktop"]
     allow_agent_tool: bool = False
     allow_auto_events: bool = False
+    token: str | None = Field(default=None, min_length=1, repr=False)
+    channel: str | None = Field(default=None, min_length=1)
     username: str | None = None
     icon_emoji: str | None = None
+    url: str | None = Field(default=None, repr=False)
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+
+    @model_validator(mode="after")
+    def _what_its_provider_needs(self) -> Destination:
+        needed, further = _DESTINATION_KEYS[self.provider]
+        common = {"provider", "allow_agent_tool", "allow_auto_events"}
+        if missing := [name for name in needed if not getattr(self, name)]:
+            raise ValueError(f"a {self.provider} destination needs {' and '.join(missing)}")
+        if wrong := sorted(self.model_fields_set - common - {*needed, *further}):
+            raise ValueError(f"{', '.join(wrong)} cannot be set for a {self.provider} destination")
+        if self.url is not None and not self.url.startswith(("http://", "https://")):
+            raise ValueError("url must start with http:// or https://")
+        return self
+
+
+_DESTINATION_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "slack": (("token", "channel"), ("username", "icon_emoji")),
+    "webhook": (("url",), ("headers",)),
+    "desktop": ((), ()),
+}
+"""By provider: the keys that it needs, and those that it may have."""
 
 
 class MessagingConfig(_Section):
@@ -67,7 +89,7 @@ class MessagingConfig(_Section):
 
     enabled: bool = False
     auto_event_types: list[AutoEvent] = Field(default_factory=lambda: list(get_args(AutoEvent)))
-    destinations: dict[str, SlackDestination] = Field(default_factory=dict)
+    destinations: dict[str, Destination] = Field(default_factory=dict)
 
     @field_validator("auto_event_types")
     @classmethod
@@ -76,7 +98,7 @@ class MessagingConfig(_Section):
 
     @field_validator("destinations")
     @classmethod
-    def _plain_names(cls, value: dict[str, SlackDestination]) -> dict[str, SlackDestination]:
+    def _plain_names(cls, value: dict[str, Destination]) -> dict[str, Destination]:
         for name in value:
             if not re.fullmatch(r"[a-z0-9._-]+", name):
                 raise ValueError(f'rename "{printable(name)}": only a-z, 0-9, ".", "_" and "-" may be in a name')
@@ -146,6 +168,15 @@ class Config(_Section):
     reasoning_effort: Effort | None = "high"
     prompt_cache_ttl: Literal["5m", "1h"] = "5m"
     context_window: int | None = Field(default=None, ge=8000)
+    research_model: str | None = Field(default=None, min_length=1)
+    """The model of research sub-agents; None: one that goes with the main model."""
+    research_max_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """What one research may cost; it never gets more than the session has left."""
+    research_max_s: float = Field(default=1200, gt=0, allow_inf_nan=False)
+    web_search_provider: Literal["auto", "duckduckgo", "brave", "exa", "searxng"] = "auto"
+    """Who searches the web; `auto` takes the first that has a key (or, for SearXNG, an address), else DuckDuckGo."""
+    fetch_private_hosts: list[str] = Field(default_factory=list)
+    """Hosts, or host:port, of the person's own network that `fetch_url` may read."""
     messaging: MessagingConfig = Field(default_factory=MessagingConfig)
     permissions: Permissions = Field(default_factory=Permissions)
     child_env: list[str] = Field(default_factory=list)
@@ -178,7 +209,7 @@ class Config(_Section):
     def _off_is_null(cls, value: Any) -> Any:
         return None if value == "off" else value
 
-    @field_validator("max_cost_usd", mode="before")
+    @field_validator("max_cost_usd", "research_max_usd", mode="before")
     @classmethod
     def _dollars(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -188,7 +219,7 @@ class Config(_Section):
         except ValueError:
             raise ValueError("give an amount in US dollars, such as 5 or 2.50") from None
 
-    @field_validator("max_wall_s", mode="before")
+    @field_validator("max_wall_s", "research_max_s", mode="before")
     @classmethod
     def _duration(cls, value: Any) -> Any:
         return parse_duration_s(value) if isinstance(value, str) else value

@@ -34,7 +34,9 @@ CUMULATIVE_KEYS: frozenset[Key] = frozenset({("permissions", "ask"), ("permissio
 _LITERAL_SECTIONS = frozenset({"permissions", "status_line_command"})
 """Keys whose text is taken as written: `${X}` there is part of a shell command."""
 
-_SECRET_NAME = re.compile(r"token|key|secret|passw|authorization|credential|cookie", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"token|key|secret|passw|authorization|credential|cookie|(?:^|[_-])(?:pat|auth|pwd)$", re.IGNORECASE
+)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::(-)?([^}]*))?\}")
 
 

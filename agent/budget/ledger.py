@@ -10,6 +10,7 @@ exact; properties show US dollars. Used from the event loop only: no method awai
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass
 
@@ -108,6 +109,7 @@ class Ledger:
         self._earlier_micro = 0
         self._tallies: dict[str, _Tally] = {}
         self._open: dict[str, Reservation] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._numbers = itertools.count(1)
         self.set_cap(cap_usd)
 
@@ -219,7 +221,7 @@ class Ledger:
             amount_micro = micro(believed_usd)
         known = believed_usd is not None or not amount_micro  # a known price of 0 leaves nothing to guess
         before_micro = self._elsewhere_micro + self._spent_micro
-        del self._open[reservation.id]
+        self._close(reservation)
         self._tally(reservation.kind).add(amount_micro, known)
         warning = crossed(before_micro, self._elsewhere_micro + self._spent_micro, self._cap_micro, self._unknown_micro)
         return Settled(in_usd(amount_micro), known, warning)
@@ -227,7 +229,28 @@ class Ledger:
     def release(self, reservation: Reservation) -> None:
         """It never happened: nothing is charged. Harmless for a reservation that is not open any more."""
         if self._open.get(reservation.id) is reservation:
-            del self._open[reservation.id]
+            self._close(reservation)
+
+    def freed(self, kind: str) -> asyncio.Future[None] | None:
+        """Done as soon as a reservation of `kind` is closed; None while none is open: a wait would be for nothing."""
+        if all(reservation.kind != kind for reservation in self._open.values()):
+            return None
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(kind, []).append(waiting)
+        return waiting
+
+    def _close(self, reservation: Reservation) -> None:
+        del self._open[reservation.id]
+        for waiting in self._waiting.pop(reservation.kind, ()):
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def left_usd(self, kind: str) -> float | None:
+        """What calls of `kind` may still come to: what they hold themselves counts as there. None without a cap."""
+        if self._cap_micro is None:
+            return None
+        held_micro = sum(held.amount_micro for held in self._open.values() if held.kind != kind)
+        return in_usd(max(0, self._cap_micro - self._elsewhere_micro - self._spent_micro - held_micro))
 
     def charge_earlier(self, kind: str, usd: float, known: bool) -> None:
         """Enter what an earlier run charged: a session is resumed. Tells no thresholds, and no cap stops it."""

@@ -21,13 +21,14 @@ from agent.cli.parts import MakeParts
 from agent.cli.ps_command import still_running_lines
 from agent.core.surroundings import Surroundings
 from agent.protocol.compute import Ending
-from agent.protocol.events import Event, Payload, SettingsChanged
+from agent.protocol.events import DesktopNotice, Event, Payload, SettingsChanged
 from agent.protocol.modes import MODES, Mode
 from agent.protocol.operations import OpType
 from agent.tools.process_session import still_running
 from agent.ui.banner import HINT, PLAIN_HINT, print_banner
 from agent.ui.composer.composer import Actions
 from agent.ui.console import ThemeName, set_theme
+from agent.ui.desktop import desktop_notice
 from agent.ui.editor import EditorError, edit_file, edit_text
 from agent.ui.sanitize import clip, visible
 
@@ -230,6 +231,8 @@ class App:
         self.status.see(event)
         if self._early is not None:
             self._early.append(event)
+        elif isinstance(notice := event.payload, DesktopNotice):
+            self.screen.send_out(desktop_notice(notice.title, notice.message, self.environ))
         elif not self._is_known(event.payload):
             self._render(event)
 

@@ -21,6 +21,7 @@ from agent.ui.approval_panel import (
     with_edited,
 )
 from agent.ui.editor import EditorError
+from agent.ui.tool_lines import tool_title
 
 if TYPE_CHECKING:
     from agent.cli.app import App
@@ -36,7 +37,7 @@ async def ask_approvals(app: App, required: ApprovalRequired) -> list[dict[str, 
     """What the person has just allowed for good."""
     for index, item in enumerate(required.tools, 1):
         if item.always_rule in rules:
-            app.note(f"{item.tool} is allowed by {item.always_rule}")
+            app.note(f"{tool_title(item.tool)} is allowed by {item.always_rule}")
             answer: ApprovalAnswer | None = ApprovalAnswer(item.tool_call_id, approved=True)
         else:
             answer = await _ask(app, item, index, len(required.tools))

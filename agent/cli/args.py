@@ -18,6 +18,7 @@ commands:
   ml-intern doctor        check tokens, models, git, disk, GPU; say what to mend
   ml-intern ps            list what runs elsewhere for you, and what it costs per hour
   ml-intern gc            end what nobody looks after any more; gc ID ends that one
+  ml-intern mcp           list, add, remove, test MCP servers
   ml-intern completion    print a script for completion in bash, zsh or fish
 
 exit codes:
@@ -31,10 +32,11 @@ without any key:
 
 
 SESSION_COMMANDS = ("list", "show", "rm", "rename", "export", "rewind")
+MCP_COMMANDS = ("list", "add", "remove", "test")
 SHELLS = ("bash", "zsh", "fish")
 THEMES = ("auto", "dark", "light")
 
-Command = Literal["run", "config show", "sessions", "doctor", "ps", "gc", "completion"]
+Command = Literal["run", "config show", "sessions", "doctor", "ps", "gc", "mcp", "completion"]
 
 _LEASE = re.compile(r"[0-9a-f]{4,24}|[\w.-]+/[\w.-]+")
 """What a lease's or a job's id, or enough of its beginning, looks like; or the id of a Space."""
@@ -66,7 +68,7 @@ class Arguments:
     """Configuration keys set by flags."""
     resume: Resume | None = None
     rest: tuple[str, ...] = ()
-    """The words after `sessions`, the shell after `completion`, the ids after `gc`."""
+    """The words after `sessions` or `mcp`, the shell after `completion`, the ids after `gc`."""
     probe: bool = False
     """Whether `doctor` asks the model something."""
     dry_run: bool = False
@@ -93,6 +95,8 @@ def parse(argv: Sequence[str]) -> Arguments:
         return _arguments("ps", _parsed(ps_parser(), rest))
     if name == "gc" and (len(rest) < _SENTENCE or all(word.startswith("-") or _LEASE.fullmatch(word) for word in rest)):
         return _arguments("gc", _parsed(gc_parser(), rest))
+    if name == "mcp" and (only_flags or rest[0] in MCP_COMMANDS):
+        return Arguments("mcp", None, False, "text", False, None, False, False, {}, rest=tuple(rest or ["list"]))
     if name == "completion" and (len(rest) <= 1 or only_flags or rest[0] in SHELLS):
         shell = completion_parser().parse_args(rest).shell
         return Arguments("completion", None, False, "text", False, None, False, False, {}, rest=(shell,))
@@ -115,6 +119,12 @@ def _refuse_near_commands(parser: argparse.ArgumentParser, prompt: list[str]) ->
     if prompt[:1] == ["sessions"] and len(prompt) == 2:
         known = ", ".join(SESSION_COMMANDS)
         parser.error(f"there is no command '{' '.join(prompt)}'; after 'sessions' comes one of {known}")
+
+    if prompt[:1] == ["mcp"] and prompt[1:2] and prompt[1] in MCP_COMMANDS:
+        parser.error(f"flags come behind the command: ml-intern {' '.join(prompt[:2])} …")
+    if prompt[:1] == ["mcp"] and len(prompt) == 2:
+        known = ", ".join(MCP_COMMANDS)
+        parser.error(f"there is no command '{' '.join(prompt)}'; after 'mcp' comes one of {known}")
 
 
 def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
@@ -281,6 +291,47 @@ def gc_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def mcp_parser(command: str) -> argparse.ArgumentParser:
+    """What `ml-intern mcp COMMAND` takes. The command of `mcp add`, which follows `--`, is taken off before."""
+    about, usage, epilog = _MCP[command]
+    parser = argparse.ArgumentParser(
+        prog=f"ml-intern mcp {command}",
+        usage=usage,
+        description=about,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if command != "list":
+        parser.add_argument("name", metavar="NAME", help="what the server is called in your settings")
+    if command == "add":
+        parser.add_argument("--url", help="the address of a server that is reached over the network")
+        parser.add_argument("--header", action="append", default=[], metavar="'K: V'", help="sent with each request")
+        parser.add_argument("--env", action="append", default=[], metavar="K=V", help="a variable of a program")
+        parser.add_argument("--transport", choices=("http", "sse"), help="how a URL is spoken to; http by default")
+    if command == "list":
+        parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--config", metavar="FILE", help="use FILE instead of your configuration file")
+    return parser
+
+
+_MCP: dict[str, tuple[str, str | None, str]] = {
+    "list": ("List the MCP servers of your settings. Also: mcp add, mcp remove, mcp test.", None, ""),
+    "add": (
+        "Add an MCP server to your configuration file: a program to start, or an address.",
+        "ml-intern mcp add NAME [--env K=V] -- COMMAND [ARGS]\n"
+        "       ml-intern mcp add NAME [--header 'K: V'] --url URL",
+        "examples:\n"
+        "  ml-intern mcp add files -- npx -y @modelcontextprotocol/server-filesystem ~/data\n"
+        "  ml-intern mcp add hub --url https://huggingface.co/mcp\n"
+        "  ml-intern mcp add wiki --url https://wiki.example/mcp --header 'Authorization: Bearer ${WIKI_TOKEN}'\n"
+        "${NAME} is kept as written and read from the environment at each start: no secret is in the file.",
+    ),
+    "remove": ("Remove an MCP server from your configuration file.", None, ""),
+    "test": ("Connect to an MCP server, list its tools, and say how long it took. Exit code 1 if it fails.", None, ""),
+}
 
 
 def completion_parser() -> argparse.ArgumentParser:

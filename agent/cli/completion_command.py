@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Literal, TextIO
 
 from agent.cli.args import (
+    MCP_COMMANDS,
     SESSION_COMMANDS,
     completion_parser,
     config_parser,
     doctor_parser,
     gc_parser,
+    mcp_parser,
     ps_parser,
     run_parser,
 )
@@ -58,7 +60,7 @@ def run_completion(shell: str, out: TextIO) -> int:
 
 
 def _nodes() -> list[Node]:
-    commands = ("config", "sessions", "doctor", "ps", "gc", "completion")
+    commands = ("config", "sessions", "doctor", "ps", "gc", "mcp", "completion")
     return [
         _node("", run_parser(), Taken("choice", commands)),
         Node("config", (), Taken("choice", ("show",))),
@@ -66,6 +68,8 @@ def _nodes() -> list[Node]:
         _node("doctor", doctor_parser()),
         _node("ps", ps_parser()),
         _node("gc", gc_parser()),
+        Node("mcp", (), Taken("choice", MCP_COMMANDS)),
+        *(_node(f"mcp {name}", mcp_parser(name)) for name in MCP_COMMANDS),
         _node("completion", completion_parser()),
         Node("sessions", (), Taken("choice", SESSION_COMMANDS)),
         *(Node(f"sessions {n}", (), Taken("text" if n == "list" else "session")) for n in SESSION_COMMANDS),

@@ -15,6 +15,7 @@ from agent.core.surroundings import Surroundings
 from agent.protocol.compute import Ending
 from agent.protocol.events import Event, Processing, Ready, Shutdown
 from agent.protocol.operations import Operation, OpType, Submission
+from agent.tools.mcp.servers import McpServers
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,12 @@ class Connection:
         """
         if session := self._holder[0]:
             session.steer(text)
+
+    @property
+    def mcp_servers(self) -> McpServers | None:
+        """The MCP servers of the session, None if none are configured."""
+        session = self._holder[0]
+        return session.router.servers if session is not None else None
 
     def leave_running(self) -> None:
         """The program is ended from outside (a closed terminal): what runs elsewhere is not stopped with the turn."""

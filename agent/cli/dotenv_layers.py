@@ -18,7 +18,6 @@ from agent.config_loading import (
     config_dir,
     is_present,
     is_trusted_only_model,
-    looks_secret,
     printable,
     read_small_text,
 )
@@ -112,7 +111,7 @@ _PERSONAL = re.compile(
     | SSL_CERT_FILE | SSL_CERT_DIR | SSLKEYLOGFILE | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE | AWS_CA_BUNDLE | NO_PROXY
     | AWS_CONFIG_FILE | AWS_SHARED_CREDENTIALS_FILE | AWS_ROLE_ARN | AWS_WEB_IDENTITY_TOKEN_FILE | BOTO_CONFIG
     | GOOGLE_APPLICATION_CREDENTIALS | CLOUDSDK_CONFIG | NETRC | KUBECONFIG | DOCKER_HOST | DOCKER_CONFIG
-    | SSH_AUTH_SOCK | PIP_.* | UV_.* | NPM_CONFIG_.* | CONDA_.* | CARGO_.* | OTEL_.*""",
+    | SSH_AUTH_SOCK | SLACK_.* | PIP_.* | UV_.* | NPM_CONFIG_.* | CONDA_.* | CARGO_.* | OTEL_.*""",
     re.VERBOSE,
 )
 """Where the person's files, trust and downloads are: theirs to say."""
@@ -146,8 +145,11 @@ _KEYS_OF: dict[str, tuple[str, ...]] = {
     "AWS_BEDROCK_RUNTIME": _AWS_KEYS,
     "GITHUB": ("GITHUB_TOKEN", "GH_TOKEN"),
     "OPENROUTER": ("OPENROUTER_API_KEY", "OR_API_KEY"),
+    "GROQ": ("GROQ_API_KEY",),
+    "MISTRAL": ("MISTRAL_API_KEY",),
+    "DEEPSEEK": ("DEEPSEEK_API_KEY",),
 }
-"""Every key that a client may send to a provider's address, where it is more than `<PROVIDER>_API_KEY`."""
+"""Every key that a client may send to a provider's address. Of one that is not here, no address is taken."""
 
 _LOCAL_KEYS_OF: dict[str, tuple[str, ...]] = {
     "OLLAMA": ("OLLAMA_API_KEY", "LOCAL_LLM_API_KEY"),
@@ -189,18 +191,20 @@ def _distrust(name: str, merged: Mapping[str, str], from_repository: Collection[
     return None
 
 
+def _read_from() -> set[str]:
+    """The addresses of services that the tools read: what stands there is believed, and some may be inside."""
+    from agent.web.places import HUB, PLACES
+
+    return {place.variable for place in PLACES if place is not HUB}
+
+
 def _brings_its_keys(provider: str, name: str, merged: Mapping[str, str], from_repository: Collection[str]) -> bool:
     """True if no key of the person can go to the address: the keys in force for it are the repository's own.
 
     A local server may also have no key at all. A proxy belongs to no provider, hence to all of them.
     """
-    if name.endswith(("_PROXY", "_PROXY_URL")):
+    if name.endswith(("_PROXY", "_PROXY_URL")) or name in _read_from():
         return False
-    keys = set(_LOCAL_KEYS_OF.get(provider) or _KEYS_OF.get(provider, ()))
-    if not keys and name.endswith(("_BASE_URL", "_API_BASE")):
-        # An unlisted provider may go by several names (TOGETHER_, TOGETHERAI_, ...): take in all that begin alike.
-        keys = {other for other in merged if other.startswith(provider[:5]) and looks_secret(other)}
-        if f"{provider}_API_KEY" not in keys:
-            return False
+    keys = _LOCAL_KEYS_OF.get(provider) or _KEYS_OF.get(provider, ())  # of others nobody knows which keys they get
     in_force = {key for key in keys if merged.get(key)}
     return in_force <= set(from_repository) and (bool(in_force) or provider in _LOCAL_KEYS_OF)

@@ -38,6 +38,8 @@ class Surface(Protocol):
 
     def suspend(self) -> None: ...
 
+    def send_out(self, sequence: str) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:

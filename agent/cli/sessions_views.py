@@ -17,7 +17,7 @@ from agent.sessions.reader import read_records
 from agent.sessions.records import dump_message
 from agent.sessions.restore import RestoredSession
 from agent.ui.sanitize import clip, visible
-from agent.ui.tool_lines import call_summary, counted
+from agent.ui.tool_lines import call_summary, counted, tool_title
 
 WIDTH = 80
 _FENCE = re.compile(r"`{3,}")
@@ -74,7 +74,7 @@ def _said(message: Message) -> str:
 
 
 def _call_line(call: ToolCall, width: int) -> str:
-    name = clip(call.function.name, width)
+    name = clip(tool_title(call.function.name), width)
     return f"{name} {call_summary(call.function.name, _arguments(call), max(0, width - len(name) - 1))}".rstrip()
 
 

@@ -85,6 +85,10 @@ def _run(arguments: Arguments) -> int:
     os.environ.update(dotenv.environ)  # the model library reads keys from the process environment
     for warning in dotenv.warnings:
         _warn(warning)
+    if arguments.command == "mcp":
+        from agent.cli.mcp_command import run_mcp
+
+        return run_mcp(arguments.rest, environ=os.environ, cwd=cwd, out=sys.stdout)
     loaded = load_config(
         environ=os.environ,
         cwd=cwd,
@@ -159,8 +163,6 @@ async def _start(arguments: Arguments, loaded: LoadedConfig, prompt: PromptInput
 async def _start_session(
     arguments: Arguments, config: Config, prompt: PromptInput, cwd: Path, renderer: Renderer | None
 ) -> int:
-    if config.mcpServers:
-        _warn("MCP servers are configured, but connecting to them is not available yet")
     check_rules(config.permissions)
     for warning in unknown_settings(os.environ):
         _warn(warning)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import threading
 import time
 from collections import deque
@@ -28,6 +27,7 @@ from agent.compute.log_replay import Place
 from agent.hub.account import HubAccount
 from agent.hub.errors import HubError
 from agent.protocol.compute import TERMINAL_STAGES, ComputeError, LogLine
+from agent.protocol.terminal_text import without_sequences
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -309,14 +309,9 @@ def _lines_of(data: bytes) -> Iterator[LogLine]:
             yield LogLine(plain_line(line), at if isinstance(at, str) else None)
 
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[0-~])")
-
-
 def plain_line(text: str) -> str:
     """One line of output without colours and line end; of a line that draws over itself, what was there at last."""
-    text = text.rstrip("\r\n")
-    if "\x1b" in text:
-        text = _ESCAPES.sub("", text)
+    text = without_sequences(text.rstrip("\r\n"))
     if "\r" in text:
         text = next((part for part in reversed(text.split("\r")) if part.strip()), "")
     if len(text) > MAX_LINE_CHARS:

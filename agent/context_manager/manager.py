@@ -41,6 +41,10 @@ class ContextManager:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
+    def set_tools(self, specs: Sequence[Mapping[str, Any]]) -> None:
+        """The model has these tools from now on, in the form that is sent."""
+        self._tools_tokens = estimate_tools(specs)
+
     @property
     def usage_tokens(self) -> int:
         """Tokens the next request will take: our running estimate, in the proportion the provider last counted it."""

@@ -13,19 +13,22 @@ from typing import Any
 
 from agent.config import Config
 from agent.context_manager.compaction import CompactionFailedError
+from agent.core.asking import Answered, settle_approvals
 from agent.core.compacting import compact
 from agent.core.configuring import configure
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.file_copies import finish_turn
 from agent.core.model_calls import report_spending
+from agent.core.notices import start_notices
 from agent.core.reporting import context_report, feedback, workspace_diff
 from agent.core.resuming import report, resume
-from agent.core.services import create_services
+from agent.core.services import Services, create_mcp_servers, create_services
 from agent.core.session import WORK_PATIENCE_S, Session
 from agent.core.session_work import sweep_expired, work_of
 from agent.core.shell_command import run_shell
+from agent.core.sub_agent import sub_agent_of
 from agent.core.surroundings import Surroundings
-from agent.core.tool_batch import Answered, record, settle_approvals
+from agent.core.tool_batch import record
 from agent.core.tools import ToolRouter, create_builtin_tools, create_sandboxes
 from agent.core.turn import run_turn
 from agent.core.turn_state import TurnState
@@ -50,6 +53,7 @@ from agent.sessions.checkpoint_pruning import prune
 from agent.sessions.errors import SessionError
 from agent.sessions.records import shortened
 from agent.sessions.restore import TurnMark
+from agent.tools.sandbox.machines import Sandboxes
 
 logger = logging.getLogger(__name__)
 
@@ -84,28 +88,43 @@ async def submission_loop(
     """
     services = create_services(config, surroundings)
     sandboxes = create_sandboxes(services)
-    router = tool_router or ToolRouter(create_builtin_tools(services, sandboxes))
-    async with router:
+    servers = create_mcp_servers(config, surroundings)
+    router = tool_router or ToolRouter(create_builtin_tools(services, sandboxes), servers)
+    async with contextlib.AsyncExitStack() as at_end:  # from the last to the first, whatever fails
+        await at_end.enter_async_context(router)
+        for service in (services.web, services.docs, services.sandbox, services.notices):
+            at_end.push_async_callback(service.close)
         session = await Session.open(event_queue, config, surroundings, router, stream=stream)
         session.work = work_of(session, services)
+        session.sub_agent = sub_agent_of(session)
+        session.notices = start_notices(session, services.notices)
         if session_holder is not None:
             session_holder[0] = session
-        try:
-            resumed = None
-            if resumption is not None:
-                resumed = await resume(session, resumption.path, fork=resumption.fork, keep_model=resumption.keep_model)
-            await session.announce()
-            if resumed is not None:
-                await report(session, resumed)
-            session.sandboxes = sandboxes
-            if sandboxes is not None:
-                await sandboxes.start_preload(session)
-            session.chores.add(asyncio.create_task(sweep_expired(session, services), name="sweep"))
-            while session.is_running:
-                await process_submission(session, await submission_queue.get())
-        finally:
-            await session.close()
-            await services.sandbox.close()
+        at_end.push_async_callback(session.close)
+        if servers is not None:
+            at_end.callback(servers.hush)
+            for name, text in servers.secrets:
+                session.secrets.add(name, text)
+        await _start(session, services, sandboxes, resumption)
+        while session.is_running:
+            await process_submission(session, await submission_queue.get())
+
+
+async def _start(
+    session: Session, services: Services, sandboxes: Sandboxes | None, resumption: Resumption | None
+) -> None:
+    """Take up the session to go on with, say that all is ready, and begin what goes on beside everything else."""
+    resumed = None
+    if resumption is not None:
+        resumed = await resume(session, resumption.path, fork=resumption.fork, keep_model=resumption.keep_model)
+    await session.announce()
+    session.router.start_servers(session)
+    if resumed is not None:
+        await report(session, resumed)
+    session.sandboxes = sandboxes
+    if sandboxes is not None:
+        await sandboxes.start_preload(session)
+    session.chores.add(asyncio.create_task(sweep_expired(session, services), name="sweep"))
 
 
 async def process_submission(session: Session, submission: Submission) -> bool:
@@ -232,6 +251,8 @@ class Handlers:
         session.is_running = False
         await session.end_work(WORK_PATIENCE_S)
         await session.record.sync()
+        if session.notices is not None:
+            session.notices.end()
         await session.send_event(Shutdown())
 
 

@@ -50,6 +50,16 @@ PLAN_MODE = (
 """Why a call is denied in plan mode, for the model to act on."""
 PLAN_MODE_FOR_PERSON = "Not run: plan mode is on, and this does more than look."
 
+SUB_AGENT_LOOKS = (
+    "a research sub-agent may only look: nothing may be changed, started or paid by it. Do without this, or name it in "
+    "your report as something for the main agent to do."
+)
+SUB_AGENT_ASKS = (
+    "this needs the person's word, and a research sub-agent cannot ask. Do without it, or name it in your report as "
+    "something for the main agent to do."
+)
+"""Why a call of a sub-agent is denied, for its model to act on."""
+
 _WILDCARDS = frozenset("*?[]()")
 
 
@@ -126,6 +136,9 @@ class ApprovalPolicy:
         if self._mode != "plan":
             self.mode_before_plan = self._mode
 
+    only_looking = PLAN_MODE, PLAN_MODE_FOR_PERSON
+    """Why a call that does more than look is denied, for the model and for the person."""
+
     def remember(self, rule_text: str) -> None:
         """Allow this for the rest of the session. Raises ValueError if the rule cannot be read."""
         rule = PermissionRule.parse(rule_text)
@@ -152,7 +165,8 @@ class ApprovalPolicy:
             return ApprovalDecision("deny", f"the rule {rule} forbids it")
         need = spec.approval(arguments, self.context)
         if self.mode == "plan" and not self._only_looks(spec, arguments, need):
-            return ApprovalDecision("deny", PLAN_MODE, billable=need.billable, told_person=PLAN_MODE_FOR_PERSON)
+            for_model, for_person = self.only_looking
+            return ApprovalDecision("deny", for_model, billable=need.billable, told_person=for_person)
         if need.kind == "human":
             return self._asked(need)
         if rule := next((rule for rule in self.ask if rule.is_for(spec.name) and subject.is_hit_by(rule)), None):
@@ -203,6 +217,27 @@ class ApprovalPolicy:
             block_reason=need.reason if blocked else None,
             hints=need.hints,
         )
+
+
+class LookingPolicy(ApprovalPolicy):
+    """The policy of a sub-agent: what its parent's deny and ask rules and plan mode leave, and nobody to ask.
+
+    Its calls only look, whatever mode the parent is in; its parent's `allow` rules give it nothing. So it can never do
+    more than its parent: what would ask is denied.
+    """
+
+    only_looking = SUB_AGENT_LOOKS, "Not run: a sub-agent may only look."
+
+    def __init__(self, parent: ApprovalPolicy) -> None:
+        super().__init__("plan", context=parent.context, ask=parent.ask, deny=parent.deny, home=parent._home)
+
+    def decide(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> ApprovalDecision:
+        """The decision on one call: allowed or denied."""
+        decision = super().decide(spec, arguments)
+        if decision.action != "ask":
+            return decision
+        why = f"{decision.reason}: {SUB_AGENT_ASKS}" if decision.reason else SUB_AGENT_ASKS
+        return ApprovalDecision("deny", why, told_person="Not run: a sub-agent cannot ask.")
 
 
 def _rules(rules: Iterable[str | PermissionRule]) -> tuple[PermissionRule, ...]:

@@ -101,7 +101,7 @@ async def _summarise(session: Session, prompt: str) -> str:
     except LLMCallError as error:
         overflow = error.failure.kind is FailureKind.OVERFLOW
         if overflow:
-            session.learn_limit(error.failure.limit_tokens)
+            session.window.learn_limit(error.failure.limit_tokens)
         raise SummaryError(error.failure.user_text, overflow=overflow) from error
     except LimitReached as error:
         raise SummaryError(str(error), overflow=False) from error

@@ -7,7 +7,7 @@ so what happened in an earlier turn is never held against a new request.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,8 @@ TRUNCATED_LIMIT = 5
 EMPTY_ANSWER_LIMIT = 1
 DOOM_LOOP_WARNINGS = 3
 MALFORMED_STREAK = 2
+GOAL_EVERY = 10
+"""Model calls after which a sub-agent is told its task again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,15 @@ class Guard:
 class IterationLimitGuard(Guard):
     """At the limit, asks for a closing summary instead of ending in silence."""
 
+    def __init__(self, template: str = "guards/iteration_limit") -> None:
+        self._template = template
+
     def before_call(self, turn: TurnView) -> Verdict:
         if turn.max_iterations < 0 or turn.iteration < turn.max_iterations:
             return PASS
         return Verdict(
             "close",
-            render("guards/iteration_limit", limit=turn.max_iterations),
+            render(self._template, limit=turn.max_iterations),
             f"Iteration limit reached ({turn.max_iterations} model calls); asking for a closing summary.",
         )
 
@@ -206,8 +211,52 @@ class OpenPlanGuard(Guard):
         )
 
 
+class LastMoneyGuard(Guard):
+    """Asks for the closing answer while there is still money for it."""
+
+    def __init__(self, is_nearly_spent: Callable[[], bool]) -> None:
+        self._is_nearly_spent = is_nearly_spent
+
+    def before_call(self, turn: TurnView) -> Verdict:
+        if not turn.iteration or not self._is_nearly_spent():
+            return PASS
+        return Verdict(
+            "close",
+            render("research/closing", why="The money for this research is nearly used up."),
+            "The budget is nearly used up; asking for what was found.",
+        )
+
+
+class GoalGuard(Guard):
+    """Every so many model calls, says again what was asked: in a long search the question gets lost."""
+
+    def __init__(self, goal: str) -> None:
+        self._goal = goal
+        self._told_at = 0
+
+    def before_call(self, turn: TurnView) -> Verdict:
+        if turn.iteration - self._told_at < GOAL_EVERY:
+            return PASS
+        self._told_at = turn.iteration
+        left = turn.max_iterations - turn.iteration
+        return Verdict("note", render("research/goal", task=self._goal, used=turn.iteration, left=left))
+
+
+def research_guards(goal: str, is_nearly_spent: Callable[[], bool]) -> tuple[Guard, ...]:
+    """Those of a research sub-agent's only turn."""
+    return (
+        LastMoneyGuard(is_nearly_spent),
+        IterationLimitGuard("research/iteration_limit"),
+        DoomLoopGuard(),
+        MalformedArgumentsGuard(),
+        TruncatedOutputGuard(),
+        EmptyAnswerGuard(),
+        GoalGuard(goal),
+    )
+
+
 def new_guards() -> tuple[Guard, ...]:
-    """Fresh guards for a turn, in the order they are asked: the first word counts."""
+    """Fresh guards for a turn, in the order they are asked: the first word counts, but notes before a call all do."""
     return (
         IterationLimitGuard(),
         DoomLoopGuard(),

@@ -62,11 +62,11 @@ class Interruption:
             await end_tasks(waiting)
 
 
-async def end_tasks(tasks: set[asyncio.Future[Any]]) -> None:
+async def end_tasks(tasks: set[asyncio.Future[Any]], patience_s: float = PATIENCE_S) -> None:
     """Cancel `tasks` and wait for them, but not forever: some libraries swallow a cancellation."""
     for task in tasks:
         task.cancel()
     if tasks:
-        _, stuck = await asyncio.wait(tasks, timeout=PATIENCE_S)
+        _, stuck = await asyncio.wait(tasks, timeout=patience_s)
         for task in stuck:
             logger.warning("%r did not end when cancelled", task)

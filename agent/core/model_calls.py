@@ -1,10 +1,11 @@
 """The model calls of a session: each is reserved in the budget, can be stopped, and is accounted for.
 
-Main turn, compaction and probes all ask here, so that no call can escape the ledger.
+Main turn, sub-agents, compaction and probes all ask here, so that no call can escape the ledger.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, dataclass
 
 from agent.budget.estimates import model_call_usd
@@ -86,15 +87,25 @@ async def _reserve(session: Session, model: str, kind: str, prompt_tokens: int, 
     """Hold what the call can cost at most. Raises `LimitReached` and `TurnCancelled`."""
     price = await session.interruption.cancellable(session.llm.price_of(model))
     known_usd, worst_usd = model_call_usd(price, prompt_tokens, answer_tokens or session.llm.answer_limit_tokens(model))
-    try:
-        reservation = session.ledger.reserve(kind, known_usd, worst_usd=worst_usd, must_fit=False)
-    except BudgetExceeded as error:
-        raise LimitReached("budget", _used_up(session)) from error
-    return _Call(session, model, reservation, price, prompt_tokens)
+    while True:
+        try:
+            reservation = session.ledger.reserve(kind, known_usd, worst_usd=worst_usd, must_fit=False)
+        except BudgetExceeded as error:
+            freed = session.ledger.freed(kind)
+            if freed is None:
+                raise LimitReached("budget", _used_up(session)) from error
+            # Sub-agents side by side: what another one's call holds at most is far more than it will cost.
+            await session.interruption.cancellable(_done(freed))
+        else:
+            return _Call(session, model, reservation, price, prompt_tokens)
+
+
+async def _done(future: asyncio.Future[None]) -> None:
+    await future
 
 
 def _used_up(session: Session) -> str:
-    ledger = session.ledger
+    ledger = session.ledger if session.ledger.is_exhausted else session.payer.ledger
     spent, cap = format_usd(ledger.spent_usd, ledger.unknown_usd == 0), format_usd(ledger.cap_usd or 0.0)
     return f"Stopped: the budget of {cap} is used up ({spent} spent). Raise it to go on."
 
@@ -143,26 +154,36 @@ class _Call:
         return self.session.ledger.settle(self.reservation, None, worst_usd=worst_usd)
 
     async def _report(self, reply: LLMResult, settled: Settled) -> None:
-        counts = asdict(reply.usage) if reply.usage else {}
-        counts.pop("cost_usd", None)  # the provider's own figure; reply.cost_usd is what we make of it
-        # What nobody has reported the cost of, and is known all the same: a call that costs nothing.
-        cost_usd = settled.charged_usd if reply.cost_usd is None and settled.known else reply.cost_usd
-        await self.session.send_event(
-            LLMCall(
-                model=self.model,
-                kind=self.reservation.kind,
-                latency_ms=reply.latency_ms,
-                finish_reason=reply.finish_reason,
-                cost_usd=cost_usd,
-                cost_known=settled.known,
-                charged_usd=settled.charged_usd,
-                window_tokens=self.session.history.model_max_tokens,
-                context_tokens=self.session.history.usage_tokens,
-                **counts,
-            )
+        await report_call(self.session, self.model, self.reservation.kind, reply, settled)
+
+
+async def report_abandoned(session: Session, kind: str, settled: Settled) -> None:
+    """Report a call that was charged without waiting for its end, which did not come in time."""
+    await report_call(session, session.model_name, kind, LLMResult("", finish_reason="interrupted"), settled)
+
+
+async def report_call(session: Session, model: str, kind: str, reply: LLMResult, settled: Settled) -> None:
+    """Tell of a call that was paid for, or may have been, and of what is spent now."""
+    counts = asdict(reply.usage) if reply.usage else {}
+    counts.pop("cost_usd", None)  # the provider's own figure; reply.cost_usd is what we make of it
+    # What nobody has reported the cost of, and is known all the same: a call that costs nothing.
+    cost_usd = settled.charged_usd if reply.cost_usd is None and settled.known else reply.cost_usd
+    await session.send_event(
+        LLMCall(
+            model=model,
+            kind=kind,
+            latency_ms=reply.latency_ms,
+            finish_reason=reply.finish_reason,
+            cost_usd=cost_usd,
+            cost_known=settled.known,
+            charged_usd=settled.charged_usd,
+            window_tokens=session.history.model_max_tokens,
+            context_tokens=session.history.usage_tokens,
+            **counts,
         )
-        if settled.charged_usd:
-            await report_spending(self.session, settled.warning)
+    )
+    if settled.charged_usd:
+        await report_spending(session.payer, settled.warning)
 
 
 async def report_spending(session: Session, warning: BudgetWarning | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,21 +25,22 @@ from agent.core.inbox import Inbox
 from agent.core.interruption import Interruption, end_tasks
 from agent.core.known_files import KnownFiles
 from agent.core.mode_news import news_of_mode
+from agent.core.notices import Notices
 from agent.core.record import Record
 from agent.core.remote_work import RemoteWork
 from agent.core.surroundings import SESSION_VARIABLE, Surroundings
 from agent.core.tools import ToolRouter
 from agent.core.turn_state import PendingApproval, TurnState
 from agent.core.wall_clock import WallClock
+from agent.core.window import Window
 from agent.llm.client import LLMClient
 from agent.llm.params import resolve_route
-from agent.llm.window import DEFAULT_WINDOW_TOKENS, UNKNOWN_LOCAL_WINDOW_TOKENS, resolve_window
 from agent.protocol.compute import ComputeDesk
 from agent.protocol.events import Event, Payload, PlanItem, PlanUpdate, Ready, SettingsChanged, ToolLog, WorkStatus
 from agent.protocol.messages import ToolCall, new_id, user_message, utc_now
 from agent.protocol.modes import Mode
 from agent.protocol.operations import OpType
-from agent.protocol.tools import ApprovalContext
+from agent.protocol.tools import ApprovalContext, Brief, Findings
 from agent.sessions.checkpoints import Checkpoints
 from agent.sessions.journal import Journal, journal_path
 from agent.sessions.redact import LiveSecrets, child_environment
@@ -48,6 +49,9 @@ from agent.tools.propose_plan_tool import propose_plan_spec
 from agent.tools.sandbox.machines import Sandboxes
 
 __all__ = ["Event", "OpType", "Session"]
+
+SubAgent = Callable[[Brief, str], Awaitable[Findings]]
+"""`await sub_agent(brief, tool_call_id)`"""
 
 WORK_PATIENCE_S = 7.0
 """How long the end of the program waits for sandboxes to be deleted."""
@@ -81,6 +85,16 @@ class Session:
     """What runs elsewhere; see agent/core/session_work.py."""
     sandboxes: Sandboxes | None = None
     """The sandbox that the tools are in, if they are in one."""
+    notices: Notices | None = field(default=None, repr=False)
+    """Who sends the person a message of what happens."""
+    sub_agent: SubAgent | None = field(default=None, repr=False)
+    """Who works on what is delegated; None in a sub-agent itself."""
+    call_kind: str = "main"
+    """The heading in the accounts of this session's model calls."""
+    tools_at_once: int | None = None
+    """How many calls of one reply run side by side; None: all of them."""
+    stopped_by: str = "the person"
+    """Who presses the stop button, as the model is told of a call that was stopped."""
 
     @classmethod
     async def open(
@@ -120,15 +134,14 @@ class Session:
         return session
 
     def __post_init__(self) -> None:
-        self._window_task: asyncio.Task[None] | None = None
+        self.window = Window(self)
         self._seq = 0
-        self._announced = asyncio.Event()
+        self.announced = asyncio.Event()
+        """The very first event was sent."""
         self.disk = Disk("session-journal")
         self.copies_disk = Disk("session-copies")
         self._told_problem: str | None = None
         self._partials: dict[str, str] = {}
-        self._told_of_windows: set[str] = set()
-        self._refused_above: dict[str, int] = {}
         self._spent_usd: dict[str, float] = {}
         self._has_ended_work = False
         self.chores: set[asyncio.Task[None]] = set()
@@ -157,7 +170,7 @@ class Session:
         self._call_ids: set[str] = set()
         self._assumed_mode = self.policy.mode_before_plan if self.mode == "plan" else self.mode
         self.interruption.clear()
-        self._learn_window()
+        self.window.learn()
 
     def _identify(self, session_id: str) -> None:
         """Take `session_id` for everything that is kept outside of the journal."""
@@ -168,7 +181,7 @@ class Session:
 
     async def _new_history(self) -> ContextManager:
         prompt = await asyncio.to_thread(self._system_prompt)
-        return ContextManager(prompt, self._window_tokens(), self.router.get_tool_specs_for_llm())
+        return ContextManager(prompt, self.window.tokens(), self.router.get_tool_specs_for_llm())
 
     def has_held(self, session_id: str) -> bool:
         """Whether this run was in that session before."""
@@ -187,6 +200,11 @@ class Session:
         self._spent_usd[session_id] = self._spent_usd.get(session_id, 0.0) + usd
         if self.cap_is_of_run:
             self.ledger.charge_elsewhere(usd)
+
+    @property
+    def payer(self) -> Session:
+        """Whose person is told what is spent: a sub-agent spends the money of the session it works for."""
+        return self
 
     def set_cap(self, cap_usd: float | None) -> None:
         """Set, change or (None) take away the cap on what this run, and the session it goes on with, may cost."""
@@ -239,7 +257,7 @@ class Session:
         for charge in restored.charges if session_id == restored.session_id else ():
             self.ledger.charge_earlier(charge.kind, charge.usd, charge.known)
         self.interruption.clear()
-        self._learn_window()
+        self.window.learn()
 
     def _system_prompt(self) -> str:
         place = self.surroundings
@@ -292,8 +310,7 @@ class Session:
             await self.send_event(WorkStatus(left))
 
     async def _close_record(self) -> None:
-        if self._window_task is not None:
-            await end_tasks({self._window_task})
+        await self.window.close()
         earlier_usd = self._spent_usd.get(self.session_id, 0.0)
         self._spent_usd[self.session_id] = earlier_usd + self.ledger.spent_here_usd
         await self.record.close(self.turn_count)
@@ -342,6 +359,12 @@ class Session:
                 self.turn.has_plan = True
         await self.send_event(payload)
 
+    async def delegate(self, brief: Brief, tool_call_id: str) -> Findings:
+        """Let a sub-agent work on `brief`."""
+        if self.sub_agent is None:
+            return Findings("", is_complete=False, ended="there is no sub-agent in this session")
+        return await self.sub_agent(brief, tool_call_id)
+
     async def leave_plan_mode(self) -> bool:
         """Go back to the mode before plan mode, and say so; False if plan mode is not on."""
         if (mode := self.mode_after_plan) is None:
@@ -361,7 +384,7 @@ class Session:
         """Send the very first event; what else there is to say comes after it."""
         count = len(self.router.names)
         await self.send_event(Ready(f"{count} tools ready", count, self.session_id, self.model_name))
-        self._announced.set()
+        self.announced.set()
 
     async def send_event(self, payload: Payload) -> Event:
         """Number, journal and queue an event."""
@@ -369,6 +392,8 @@ class Session:
         event = Event(payload, self._seq)
         self.record.write_event(event)
         await self.event_queue.put(event)
+        if self.notices is not None:
+            self.notices.see(payload)
         if self.record.problem != self._told_problem:
             self._told_problem = self.record.problem
             if self._told_problem is not None:
@@ -427,9 +452,9 @@ class Session:
         if model_name == self.model_name:
             return
         self.model_name = model_name
-        self.history.model_max_tokens = self._window_tokens()
+        self.history.model_max_tokens = self.window.tokens()
         self.history.forget_usage()
-        self._learn_window()
+        self.window.learn()
 
     def effective_effort_for(self, model_name: str) -> str | None:
         """The effort to ask `model_name` for: what was found to work, else the preferred one."""
@@ -438,44 +463,6 @@ class Session:
     def record_settings(self) -> None:
         """Write down the model and effort in use."""
         self.record.write("model", {"model": self.model_name, "effort": self.reasoning_effort})
-
-    def learn_limit(self, limit_tokens: int | None) -> None:
-        """The provider has refused a request as too long: believe it, whatever else is said of the model's window."""
-        self.history.learn_limit(limit_tokens)
-        self._refused_above[self.model_name] = self.history.model_max_tokens
-
-    def _window_tokens(self, found_tokens: int | None = None) -> int:
-        """The window to go by: the one that was found, or a guess until then, and no more than was ever refused."""
-        is_local = resolve_route(self.model_name).provider.is_local
-        guess = self.config.context_window or (UNKNOWN_LOCAL_WINDOW_TOKENS if is_local else DEFAULT_WINDOW_TOKENS)
-        tokens = found_tokens or guess
-        return min(tokens, self._refused_above.get(self.model_name, tokens))
-
-    def _learn_window(self) -> None:
-        """Find out the model's window, beside everything else."""
-        if self._window_task is not None:
-            self._window_task.cancel()
-        self._window_task = asyncio.create_task(self._ask_window(self.model_name), name="context window")
-
-    async def window_settled(self, patience_s: float) -> None:
-        """Wait until it is known how much the model takes, but no longer than `patience_s`."""
-        if self._window_task is not None and not self._window_task.done():
-            await asyncio.wait({self._window_task}, timeout=patience_s)
-
-    async def _ask_window(self, model_name: str) -> None:
-        window = await resolve_window(
-            model_name,
-            configured=self.config.context_window,
-            environ=self.surroundings.environ,
-            client=self.llm,
-        )
-        if model_name != self.model_name:
-            return
-        self.history.model_max_tokens = self._window_tokens(window.tokens)
-        if window.warning and window.warning not in self._told_of_windows:
-            self._told_of_windows.add(window.warning)
-            await self._announced.wait()
-            await self.send_event(ToolLog("system", window.warning))
 
     # --- interruption -----------------------------------------------------------------------------------------------
 

@@ -11,28 +11,46 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from agent.core.schema_check import load_validator, schema_problem
 from agent.core.services import Services
 from agent.hub.artifact_hook import wrapped
 from agent.hub.trackio import seed_dashboard
 from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
+from agent.protocol.untrusted import as_data
 from agent.tools.arguments import loosened
 from agent.tools.bash_tool import bash_spec
+from agent.tools.dataset_tools import hf_inspect_dataset_spec
+from agent.tools.docs_tools import explore_hf_docs_spec, fetch_hf_docs_spec, find_hf_api_spec
 from agent.tools.edit_tool import edit_spec
+from agent.tools.fetch_url_tool import fetch_url_spec
+from agent.tools.github_find_examples import github_find_examples_spec
+from agent.tools.github_list_repos import github_list_repos_spec
+from agent.tools.github_read_file import github_read_file_spec
+from agent.tools.github_search_code import github_search_code_spec
 from agent.tools.hf_repo_files_tool import hf_repo_files_spec
 from agent.tools.hf_repo_git_tool import hf_repo_git_spec
 from agent.tools.jobs_tool import hf_jobs_spec
+from agent.tools.mcp.naming import PREFIX
+from agent.tools.mcp.servers import McpServers
+from agent.tools.notify_tool import notify_spec
 from agent.tools.output import cap_output, fits
+from agent.tools.papers_tool import hf_papers_spec
 from agent.tools.plan_tool import plan_spec
 from agent.tools.read_tool import read_spec
+from agent.tools.research_tool import research_spec
 from agent.tools.sandbox.fetching import fetch
 from agent.tools.sandbox.machines import Sandboxes
 from agent.tools.sandbox_tools import sandbox_specs
 from agent.tools.shell_analysis import bash_rule
+from agent.tools.web_search_tool import web_search_spec
 from agent.tools.write_tool import write_spec
 
 __all__ = ["ToolRouter", "ToolSpec", "create_builtin_tools", "create_sandboxes"]
 
 logger = logging.getLogger(__name__)
+
+MAX_TOOLS = 128
+"""With more than this, providers refuse every call of the model."""
 
 
 def create_builtin_tools(services: Services, sandboxes: Sandboxes | None = None) -> list[ToolSpec]:
@@ -44,7 +62,10 @@ def create_builtin_tools(services: Services, sandboxes: Sandboxes | None = None)
     here = [bash_spec(bash_rule), read_spec(), write_spec(), edit_spec()]
     return [
         *(here if sandboxes is None else sandbox_specs(sandboxes)),
+        research_spec(),
+        *_reading_tools(services),
         plan_spec(),
+        *filter(None, [notify_spec(services.notices)]),
         hf_repo_files_spec(account, artifacts, None if sandboxes is None else partial(fetch, sandboxes)),
         hf_repo_git_spec(account, artifacts),
         hf_jobs_spec(
@@ -55,6 +76,24 @@ def create_builtin_tools(services: Services, sandboxes: Sandboxes | None = None)
             artifact_wrap=partial(_with_hook, services),
             offers_local=sandboxes is None,
         ),
+    ]
+
+
+def _reading_tools(services: Services) -> list[ToolSpec]:
+    """What looks things up: documentation, papers, data, code, the web."""
+    web, environ, token, config = services.web, services.environ, services.account.token, services.config
+    return [
+        explore_hf_docs_spec(services.docs),
+        fetch_hf_docs_spec(services.docs),
+        find_hf_api_spec(web, environ),
+        hf_papers_spec(web, environ, token),
+        hf_inspect_dataset_spec(web, environ, token),
+        github_find_examples_spec(web, environ),
+        github_list_repos_spec(web, environ),
+        github_read_file_spec(web, environ),
+        github_search_code_spec(web, environ),
+        web_search_spec(web, environ, config.web_search_provider),
+        fetch_url_spec(web, environ, config.fetch_private_hosts),
     ]
 
 
@@ -73,11 +112,13 @@ def create_sandboxes(services: Services) -> Sandboxes | None:
 
 
 class ToolRouter:
-    """Finds, checks and runs tools. An async context manager: external servers are connected on enter."""
+    """Finds, checks and runs tools. An async context manager: on leaving it the MCP servers are left, too."""
 
-    def __init__(self, specs: Iterable[ToolSpec]) -> None:
-        """A later tool never replaces an earlier one of the same name."""
+    def __init__(self, specs: Iterable[ToolSpec], servers: McpServers | None = None) -> None:
+        """A later tool never replaces an earlier one of the same name; those of `servers` come last."""
+        self.servers = servers
         self._specs: dict[str, ToolSpec] = {}
+        self._of_servers: tuple[str, ...] = ()
         for spec in specs:
             self.add(spec)
 
@@ -90,13 +131,35 @@ class ToolRouter:
             self._specs[spec.name] = spec
 
     async def __aenter__(self) -> Self:
-        self._validator = asyncio.create_task(asyncio.to_thread(_load_validator))
+        self._validator = asyncio.create_task(asyncio.to_thread(load_validator))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._validator
+        if self.servers is not None:
+            await self.servers.close()
+
+    def start_servers(self, session: ToolSession) -> None:
+        """Begin to connect to the MCP servers, if there are any. Returns at once."""
+        if self.servers is not None:
+            self.servers.start(session)
+
+    async def begin_turn(self, session: ToolSession) -> bool:
+        """Take up the tools that MCP servers offer now, before the first model call of a turn: within a turn the list
+        stays as it is. Waits a little for servers that are still connecting. True if the list has changed."""
+        if self.servers is None:
+            return False
+        before = self.get_tool_specs_for_llm()
+        specs = await self.servers.settled(session, MAX_TOOLS - len(set(self._specs) - set(self._of_servers)))
+        for name in self._of_servers:
+            del self._specs[name]
+        own = set(self._specs)
+        for spec in specs:
+            self.add(spec)
+        self._of_servers = tuple(name for name in self._specs if name not in own)
+        return self.get_tool_specs_for_llm() != before
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -122,8 +185,10 @@ class ToolRouter:
         if spec is None:
             near = difflib.get_close_matches(name, self._specs, n=3, cutoff=0.4)
             hint = f"Did you mean {' or '.join(near)}? " if near else ""
+            if name.startswith(PREFIX) and not any(other.startswith(PREFIX) for other in near):
+                hint += "Its MCP server is not configured or not connected now; /mcp shows the person why. "
             return f"There is no tool named {name!r}. {hint}Available tools: {', '.join(self._specs)}."
-        return _schema_problem(spec, arguments)
+        return schema_problem(spec, arguments)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], session: ToolSession, tool_call_id: str
@@ -142,14 +207,23 @@ class ToolRouter:
             logger.exception("tool %s failed", name)
             return ToolResult(f"The tool {name} failed unexpectedly: {type(error).__name__}: {error}", ok=False)
         result = _coerce(returned)
-        if fits(result.output):
-            return result
-        return replace(result, output=await asyncio.to_thread(_capped, result.output, session, name))
+        if not fits(result.output):
+            result = replace(result, output=await asyncio.to_thread(_capped, result.output, session, name))
+        return _as_shown(result)
 
 
 def _capped(output: str, session: ToolSession, name: str) -> str:
     """`output` short enough for the model. Scrubbed before: a file keeps all of it, and a cut can halve a secret."""
     return cap_output(session.scrub(output), session.spill_dir, name)
+
+
+def _as_shown(result: ToolResult) -> ToolResult:
+    """`result` as the model is shown it: what other people wrote marked as data, and the tool's advice after it."""
+    if result.source is None and not result.advice:
+        return result
+    output = result.output if result.source is None else as_data(result.output, result.source)
+    display = result.output if result.display is None and not result.ok else result.display
+    return replace(result, output=f"{output}\n\n{result.advice}" if result.advice else output, display=display)
 
 
 def _coerce(result: Any) -> ToolResult:
@@ -159,21 +233,3 @@ def _coerce(result: Any) -> ToolResult:
     if isinstance(result, tuple) and len(result) == 2:
         return ToolResult(str(result[0]), bool(result[1]))
     return ToolResult(str(getattr(result, "output", result)), bool(getattr(result, "ok", True)))
-
-
-def _load_validator() -> None:
-    """Import the JSON schema validator off the event loop, before the first call needs it."""
-    import jsonschema  # noqa: F401
-
-
-def _schema_problem(spec: ToolSpec, arguments: dict[str, Any]) -> str | None:
-    """The first violation of the tool's schema, said so that the model can mend it."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    error = best_match(Draft202012Validator(spec.parameters).iter_errors(arguments))
-    if error is None:
-        return None
-    where = ".".join(str(part) for part in error.absolute_path)
-    message = error.message if len(error.message) < 400 else error.message[:400] + " …"
-    return f"Invalid arguments for {spec.name}: {f'{where}: ' if where else ''}{message}. Nothing was run."

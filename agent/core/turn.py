@@ -7,13 +7,15 @@ from typing import Literal
 
 from agent.compute.durations import in_words
 from agent.context_manager.prompts import render
+from agent.core.asking import approval_item
 from agent.core.compacting import compact
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.guards import PASS, Verdict
 from agent.core.looking_ahead import look_ahead
 from agent.core.model_calls import ask, call_hooks, patience_s
+from agent.core.preparing import checked, prepare
 from agent.core.session import Session
-from agent.core.tool_batch import approval_item, checked, prepare, run_batch
+from agent.core.tool_batch import run_batch
 from agent.core.turn_state import PendingApproval, PreparedCall, TurnState
 from agent.llm.calls import CallRequest
 from agent.llm.failures import FailureKind, LLMCallError
@@ -53,6 +55,8 @@ async def run_turn(session: Session, turn: TurnState) -> StepOutcome:
 
     Raises what agent/core/endings.py lists, `LLMCallError` and `CompactionFailedError`; history is valid in every case.
     """
+    if turn.iteration == 0 and await session.interruption.cancellable(session.router.begin_turn(session)):
+        session.history.set_tools(session.router.get_tool_specs_for_llm())
     while True:
         await before_step(session, turn)
         reply = await call_model(session, turn)
@@ -73,9 +77,10 @@ async def before_step(session: Session, turn: TurnState) -> None:
         await session.send_event(Steered(text))
     if not turn.is_closing:
         view = turn.view(session.plan)
-        await apply(session, turn, first_word([guard.before_call(view) for guard in turn.guards]))
+        for verdict in words([guard.before_call(view) for guard in turn.guards]):
+            await apply(session, turn, verdict)
     if session.history.needs_compaction:
-        await session.interruption.cancellable(session.window_settled(WINDOW_PATIENCE_S))
+        await session.interruption.cancellable(session.window.settled(WINDOW_PATIENCE_S))
     if session.history.needs_compaction:
         await compact(session)
 
@@ -97,6 +102,13 @@ def stop_if_cancelled(session: Session) -> None:
 def first_word(verdicts: list[Verdict]) -> Verdict:
     """The first verdict that wants something. All guards are asked: each keeps its own count."""
     return next((verdict for verdict in verdicts if verdict is not PASS), PASS)
+
+
+def words(verdicts: list[Verdict]) -> list[Verdict]:
+    """What is carried out before a call: the first verdict that closes or stops, else every note."""
+    wanted = [verdict for verdict in verdicts if verdict is not PASS]
+    firm = [verdict for verdict in wanted if verdict.action != "note"]
+    return firm[:1] or wanted
 
 
 async def apply(session: Session, turn: TurnState, verdict: Verdict) -> None:
@@ -126,7 +138,7 @@ async def call_model(session: Session, turn: TurnState) -> LLMResult:
                 raise
             recoveries += 1
             await notice(session, "The model says that the conversation is too long for it; shortening it.")
-            session.learn_limit(error.failure.limit_tokens)
+            session.window.learn_limit(error.failure.limit_tokens)
             await compact(session, target_tokens=session.history.usage_tokens // 2, forced=True)
 
 
@@ -150,7 +162,7 @@ async def _call(session: Session, turn: TurnState) -> LLMResult:
 
     hooks = call_hooks(session, on_text=show, on_notice=tell)
     try:
-        reply = await ask(session, request, hooks, "main", session.history.usage_tokens)
+        reply = await ask(session, request, hooks, session.call_kind, session.history.usage_tokens)
     except (TurnCancelled, LLMCallError):
         partial = hooks.assembler.text
         if partial.strip():

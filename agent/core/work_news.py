@@ -19,6 +19,7 @@ from agent.core.work_side import Now, SessionSide
 from agent.protocol.compute import Status
 from agent.protocol.events import ToolLog
 from agent.protocol.money import format_usd
+from agent.protocol.terminal_text import without_sequences
 
 METRICS_EVERY: Final = timedelta(minutes=10)
 LINE_CHARS: Final = 400
@@ -36,7 +37,7 @@ _LIMITS: Final = {"ended": MAX_NOTES, "metrics": MAX_NOTES // 2}
 """How many notes may have been made of one work for another of this kind; all others leave room for its end."""
 _DIGITS: Final = re.compile(r"\d+")
 _LINE_ENDS: Final = re.compile("[\n\u2028\u2029]+")
-_NOT_SHOWN: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _WHAT: Final[dict[AlertKind, str]] = {
     "traceback": "a Python exception",
@@ -47,7 +48,7 @@ _WHAT: Final[dict[AlertKind, str]] = {
 
 def shown(lines: Sequence[str]) -> list[str]:
     """Lines of output as they may stand in a text: without control characters and line ends, of a sensible length."""
-    plain = (_NOT_SHOWN.sub("", _LINE_ENDS.sub(" ", line)) for line in lines)
+    plain = (_CONTROLS.sub("", _LINE_ENDS.sub(" ", without_sequences(line))) for line in lines)
     return [line if len(line) <= LINE_CHARS else line[: LINE_CHARS - 1] + "…" for line in plain]
 
 

@@ -498,6 +498,15 @@ class WorkStatus:
     items: tuple[WorkItem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DesktopNotice:
+    """A word to a person who does not look at the terminal. Not kept."""
+
+    event_type: ClassVar[str] = "desktop_notice"
+    title: str
+    message: str
+
+
 # --- telemetry of compute: local records for the journal and /cost; nothing leaves the machine ------------------------
 
 
@@ -596,6 +605,7 @@ Payload = (
     | WorkspaceDiff
     | CommandRun
     | WorkStatus
+    | DesktopNotice
     | HfJobSubmit
     | HfJobComplete
     | SandboxCreate

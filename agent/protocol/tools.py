@@ -15,12 +15,38 @@ from agent.protocol.events import Payload
 class ToolResult:
     """The result of a tool call. `output` is for the model; `display`, where it differs, for the person (a diff).
 
-    `cost_usd` is what a call with an estimated cost really cost, where that is known by now.
+    `cost_usd` is what a call with an estimated cost really cost, where that is known by now. `source` tells where
+    `output` comes from (an address, a name) when other people have written it, or a part of it: the model is shown it
+    as data, and `advice`, which is the tool's own word, after it.
     """
 
     output: str
     ok: bool = True
     display: str | None = None
+    cost_usd: float | None = None
+    source: str | None = None
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a sub-agent is to find out. `context` is what it should know of the work that this is for."""
+
+    task: str
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a sub-agent has found. `is_complete` False: it was cut short (`ended` says by what), and this is how far it
+    got. `cost_usd` None: not known."""
+
+    text: str
+    is_complete: bool
+    ended: str
+    model_calls: int = 0
+    tool_calls: int = 0
+    tokens: int = 0
     cost_usd: float | None = None
 
 
@@ -66,6 +92,9 @@ class ToolSession(Protocol):
 
     async def emit(self, payload: Payload) -> None:
         """Send an event (a log line, a changed plan)."""
+
+    async def delegate(self, brief: Brief, tool_call_id: str) -> Findings:
+        """Let a sub-agent, which may only look, work on `brief`. Never raises but for cancellation."""
 
     async def leave_plan_mode(self) -> bool:
         """The person has accepted a plan: go back to the mode before. False if plan mode is not on."""
@@ -176,7 +205,7 @@ class ToolSpec:
     text argument that the person may change when asked for approval (a command, a script). Nobody is asked about a call
     that its `check` says would fail. `preflight`, where a call has one, looks ahead before the call is decided on.
     `is_charged_by_work`: what a call costs is what the work costs that it starts (`ToolSession.compute`), and it costs
-    nothing if it starts none.
+    nothing if it starts none. `in_research`: a research sub-agent has it too, for the calls of it that only look.
     """
 
     name: str
@@ -195,6 +224,7 @@ class ToolSpec:
     editable: str | None = None
     preflight: LookAhead | None = None
     is_charged_by_work: bool = False
+    in_research: bool = False
 
     def to_wire(self) -> dict[str, Any]:
         """The OpenAI function form sent to a provider."""

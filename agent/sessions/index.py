@@ -87,8 +87,9 @@ class SessionIndex:
             with _held(info.path):
                 if info.id.replace("-", "").isalnum():  # it comes from a file: no way out of the directories below
                     forget(self._state_dir, info.id)
-                    with contextlib.suppress(FileNotFoundError):
-                        shutil.rmtree(self._state_dir / "spill" / info.id)
+                    for kept in ("spill", "agents"):
+                        with contextlib.suppress(FileNotFoundError):
+                            shutil.rmtree(self._state_dir / kept / info.id)
                 info.path.unlink()
         except OSError as error:
             raise JournalError(f"{info.id} cannot be removed ({error.strerror or error})") from error

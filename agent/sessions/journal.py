@@ -26,6 +26,7 @@ from agent.protocol.events import (
     BudgetStatus,
     CommandRun,
     ContextReport,
+    DesktopNotice,
     Event,
     ResumeComplete,
     ToolCallStarted,
@@ -49,7 +50,15 @@ logger = logging.getLogger(__name__)
 MAX_UNWRITTEN_BYTES: Final = 64 << 20
 """How much is kept in memory of what the disk refuses; the record that crosses the line is kept as well."""
 
-_NOT_KEPT: Final = (AssistantChunk, BudgetStatus, ToolProgress, ContextReport, WorkspaceDiff, WorkStatus)
+_NOT_KEPT: Final = (
+    AssistantChunk,
+    BudgetStatus,
+    ToolProgress,
+    ContextReport,
+    WorkspaceDiff,
+    WorkStatus,
+    DesktopNotice,
+)
 
 _HELD_BY_MESSAGES: Final = {
     ToolCallStarted: ("arguments",),

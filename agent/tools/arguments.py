@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,15 +31,20 @@ def loosened(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[st
     so the other way round: a number where text is wanted, one text where a list of texts is. A value of an enumeration
     may have other case and blanks, a name may be another word for the same.
     """
-    properties, required = schema.get("properties", {}), schema.get("required", ())
+    properties, required = _mapping(schema.get("properties")), schema.get("required", ())
     result = {}
     for given, value in arguments.items():
         name = _known_name(given, arguments, properties)
-        wanted = properties.get(name, {})
+        wanted = _mapping(properties.get(name))
         if value is None and wanted.get("type") is not None and name not in required:
             continue
         result[name] = _read(name, value, wanted)
     return result
+
+
+def _mapping(schema: Any) -> Mapping[str, Any]:
+    """A schema may also be true or false, which asks for nothing that could be put right."""
+    return schema if isinstance(schema, Mapping) else {}
 
 
 def _known_name(name: str, arguments: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
@@ -53,7 +59,7 @@ def _read(name: str, value: Any, wanted: Mapping[str, Any]) -> Any:
     kind = wanted.get("type")
     if kind == "string":
         return _text(value, wanted.get("enum"), joins=name in _JOINED)
-    is_texts = kind == "array" and wanted.get("items", {}).get("type") == "string"
+    is_texts = kind == "array" and _mapping(wanted.get("items")).get("type") == "string"
     if isinstance(value, str) and isinstance(kind, str):
         value = _READERS[kind](value) if kind in _READERS else value
         if is_texts and isinstance(value, str) and value.strip():
@@ -97,8 +103,20 @@ def _read_bool(text: str) -> bool | str:
     return {"true": True, "false": False}.get(text.strip().lower(), text)
 
 
+def _read_number(text: str) -> int | float | str:
+    whole = _as_int(text)
+    if whole is not None:
+        return whole
+    try:
+        number = float(text.strip())
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
+
+
 _READERS: dict[str, Callable[[str], Any]] = {
     "integer": lambda text: text if (number := _as_int(text)) is None else number,
+    "number": _read_number,
     "boolean": _read_bool,
     "array": _json_as(list),
     "object": _json_as(dict),

@@ -80,6 +80,7 @@ def hf_repo_files_spec(
         only_looks=operations.only_looks,
         subject=operations.subject(account),
         preflight=partial(look_ahead, files, operations),
+        in_research=True,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from agent.protocol.private_files import make_private_dir
+from agent.protocol.terminal_text import without_sequences
 
 logger = logging.getLogger(__name__)
 
@@ -176,17 +177,8 @@ def prune_spills(spill_dir: Path, keep_bytes: int = MAX_SPILL_DIR_BYTES) -> None
 
 # --- what a terminal would have shown --------------------------------------------------------------------------------
 
-_ERASES_LINE = re.compile(r"\x1b\[[0-2]?K")
-_ESCAPES = re.compile(
-    r"""\x1b(?:
-        \[[0-?]*[ -/]*[@-~]                     # CSI: colours, cursor movement
-      | [\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)     # OSC (titles, links), DCS and the like, up to their terminator
-      | [ -/]+[0-~]                             # character sets
-      | [0-~]                                   # two-character sequences
-    )""",
-    re.VERBOSE,
-)
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_ERASES_LINE = re.compile(r"(?:\x1b\[|\x9b)[0-2]?K")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def terminal_text(raw: str) -> str:
@@ -209,6 +201,4 @@ def _last_state(line: str) -> str:
 
 
 def _plain(text: str) -> str:
-    if "\x1b" in text:
-        text = _ESCAPES.sub("", text)
-    return _CONTROLS.sub("", text)
+    return _CONTROLS.sub("", without_sequences(text))

@@ -77,6 +77,7 @@ def read_spec() -> ToolSpec:
         only_looks=always_looks,
         subject=path_subject,
         subject_kind="path",
+        in_research=True,
     )
 
 

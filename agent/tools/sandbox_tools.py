@@ -54,6 +54,7 @@ def sandbox_specs(sandboxes: Sandboxes, bash_rule: ApprovalRule | None = None) -
             subject=changing.path_subject,
             subject_kind="path",
             only_looks=always_looks,
+            in_research=True,
         ),
         ToolSpec(
             name="write",
@@ -116,6 +117,7 @@ def _bash_spec(sandboxes: Sandboxes, rule: ApprovalRule) -> ToolSpec:
         subject_kind="command",
         only_looks=lambda arguments, _workspace: bash_verdict(arguments, _THERE).read_only,
         editable="command",
+        in_research=True,
     )
 
 

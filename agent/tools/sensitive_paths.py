@@ -18,7 +18,7 @@ _PLACES = """
     application_default_credentials.json client_secret*.json service*account*.json kaggle.json secrets.toml
     secrets.json secrets.yaml secrets.yml id_rsa* id_dsa* id_ecdsa* id_ed25519* *.p12 *.pfx *.key *private*.pem
     *key*.pem keyrings keychains proc/*/environ proc/*/task/*/environ etc/shadow* etc/gshadow* etc/sudoers*
-    run/secrets
+    run/secrets ml-intern/cli_agent_config.json
 """
 """Consecutive components of a path, case-folded; what lies below such a place is sensitive as well."""
 

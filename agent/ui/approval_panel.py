@@ -29,6 +29,7 @@ from agent.ui.approval.bodies import body_of
 from agent.ui.approval.parts import Code, Fact, Part, Prose, fact, preview
 from agent.ui.console import print_text
 from agent.ui.sanitize import escaped
+from agent.ui.tool_lines import tool_title
 
 __all__ = [
     "EDIT",
@@ -55,7 +56,10 @@ def render_item(console: Console, item: ApprovalItem, index: int, total: int) ->
     """Print one call that waits: `index` (from 1) of `total`, why it asks, and all that it would do."""
     console.print()
     count = f" {index} of {total}" if total > 1 else ""
-    print_text(console, Text.assemble((f"Approval{count}: ", "warning"), (escaped(item.tool, False), "bold")))
+    title = tool_title(item.tool)
+    name = f"  ({escaped(item.tool, False)})" if title != item.tool else ""
+    head = Text.assemble((f"Approval{count}: ", "warning"), (escaped(title, False), "bold"), (name, "muted"))
+    print_text(console, head)
     for line in _why(item):
         _print_facts(console, [line])
     for hint in filter(None, item.hints):

@@ -17,6 +17,7 @@ from agent.protocol.events import (
     CommandRun,
     Compacted,
     ContextReport,
+    DesktopNotice,
     ErrorRaised,
     Event,
     Feedback,
@@ -168,6 +169,7 @@ class JsonResultRenderer:
                 | WorkspaceDiff()
                 | CommandRun()
                 | WorkStatus()
+                | DesktopNotice()
             ):
                 pass
             case Shutdown() | ResumedFrom() | HfJobSubmit() | HfJobComplete():

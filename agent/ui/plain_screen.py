@@ -159,6 +159,10 @@ class PlainScreen:
     def suspend(self) -> None:
         """The terminal does that by itself."""
 
+    def send_out(self, sequence: str) -> None:
+        """Write something for the terminal itself, which shows nothing and moves nothing."""
+        self._composer.print(sequence)
+
 
 def _read(source: int) -> bytes | None:
     """What has come; nothing at an end of file, None where there will never be anything again."""

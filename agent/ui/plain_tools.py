@@ -9,7 +9,7 @@ from agent.ui.live.rows import Row
 from agent.ui.notices import JobLines, log_line
 from agent.ui.sanitize import clip
 from agent.ui.scrollback import Scrollback
-from agent.ui.tool_lines import QUIET_TOOLS, Call, OpenCalls, call_summary
+from agent.ui.tool_lines import QUIET_TOOLS, Call, OpenCalls, call_summary, tool_title
 from agent.ui.tool_results import ToolResults
 
 _TOOL_COLUMNS = 40
@@ -75,7 +75,7 @@ class PlainTools:
 
     def _show_start(self, call: Call | None) -> None:
         if call is not None and call.tool not in QUIET_TOOLS:
-            tool, sign = clip(call.tool, _TOOL_COLUMNS), self._out.signs.start
+            tool, sign = clip(tool_title(call.tool), _TOOL_COLUMNS), self._out.signs.start
             room = max(self._out.width - len(tool) - len(sign) - 3, 8)
             about = call_summary(call.tool, call.arguments, room)
             self._out.one_line("tool", (f"{sign} ", "muted"), (tool, "tool.name"), (f"  {about}", "muted"))

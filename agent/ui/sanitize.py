@@ -9,13 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# A payload never holds the start of another sequence, and all repeats are possessive: linear on hostile input.
-_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]"  # CSI: colours, cursor, clearing
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f\n]*+(?:\x07|\x1b\\|\x9c)"  # OSC, DCS, SOS, PM, APC
-    r"|\x1b[ -/]*+[0-~]"  # the other escapes, and the start of an unfinished sequence
-)
-_LINE_BREAK = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+from agent.protocol.terminal_text import LINE_BREAK, without_sequences
+
 _DROPPED = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SUSPECT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -36,8 +31,7 @@ def visible(text: str, keep_newlines: bool = True) -> str:
     spaces when `keep_newlines` is False. Idempotent; text that is already harmless comes back as it is.
     """
     if _SUSPECT.search(text):
-        text = _SEQUENCE.sub("", text)
-        text = _LINE_BREAK.sub("\n", text)
+        text = LINE_BREAK.sub("\n", without_sequences(text))
         text = _DROPPED.sub("", text)
         text = _SURROGATE.sub("\ufffd", text)
     return text if keep_newlines else text.replace("\n", " ").replace("\t", " ")

@@ -253,6 +253,11 @@ class Screen:
             wait_s = max(0.0, self._next_frame_s - self._clock())
             self._timer = self._loop.call_later(wait_s, self._draw)
 
+    def send_out(self, sequence: str) -> None:
+        """Write something for the terminal itself, which shows nothing and moves nothing."""
+        self._output.write_raw(sequence)
+        self._output.flush()
+
     def _write(self, text: str) -> None:
         self._pending.append(text)
         if self._loop is None:  # not yet, or no longer, drawn in frames

@@ -19,6 +19,7 @@ from agent.protocol.events import (
     CommandRun,
     Compacted,
     ContextReport,
+    DesktopNotice,
     ErrorRaised,
     Event,
     Feedback,
@@ -222,7 +223,7 @@ class TerminalRenderer:
                 pass
             case ContextReport() | WorkspaceDiff() | CommandRun() | WorkStatus():
                 pass  # shown by the command, by the tool's output, and at the bottom
-            case ToolCharge() | SandboxCreate() | SandboxDestroy() | Feedback():
+            case DesktopNotice() | ToolCharge() | SandboxCreate() | SandboxDestroy() | Feedback():
                 pass
             case _ as never:
                 assert_never(never)

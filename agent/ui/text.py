@@ -13,6 +13,7 @@ from agent.protocol.events import (
     CommandRun,
     Compacted,
     ContextReport,
+    DesktopNotice,
     ErrorRaised,
     Event,
     Feedback,
@@ -59,7 +60,7 @@ from agent.ui.notices import (
 )
 from agent.ui.sanitize import clip, visible
 from agent.ui.streams import TextSink
-from agent.ui.tool_lines import QUIET_TOOLS, Call, OpenCalls, call_summary, compact_json, outcome_summary
+from agent.ui.tool_lines import QUIET_TOOLS, Call, OpenCalls, call_summary, compact_json, outcome_summary, tool_title
 
 ToolPayload = ToolCallStarted | ToolOutput | ToolLog | ToolStateChange | ApprovalRequired
 EndPayload = TurnComplete | Interrupted | ErrorRaised | SessionTerminated
@@ -117,7 +118,7 @@ class TextRenderer:
                 self._show_detail(event.payload)
             case Processing() | Shutdown() | BudgetStatus() | ToolCharge() | ToolProgress():
                 pass
-            case ContextReport() | WorkspaceDiff() | CommandRun() | WorkStatus():
+            case ContextReport() | WorkspaceDiff() | CommandRun() | WorkStatus() | DesktopNotice():
                 pass  # answers to a person at a terminal
             case _ as never:
                 assert_never(never)
@@ -191,13 +192,13 @@ class TextRenderer:
                 for item in payload.tools:
                     reason = f" ({clip(item.reason, self._width)})" if item.reason else ""
                     about = call_summary(item.tool, named_again(item), self._width)
-                    self._progress(f"needs approval: {clip(item.tool, 60)}{about and f'  {about}'}{reason}")
+                    self._progress(f"needs approval: {clip(tool_title(item.tool), 60)}{about and f'  {about}'}{reason}")
             case _ as never:
                 assert_never(never)
 
     def _show_start(self, call: Call | None) -> None:
         if call is not None and call.tool not in QUIET_TOOLS:
-            tool = clip(call.tool, 60)
+            tool = clip(tool_title(call.tool), 60)
             self._progress(f"▸ {tool}  {call_summary(call.tool, call.arguments, self._width)}".rstrip())
 
     def _show_result(self, payload: ToolOutput) -> None:
@@ -207,7 +208,7 @@ class TextRenderer:
         sign = "✓" if payload.success else "✗"
         about = call_summary(call.tool, call.arguments, self._width // 2) if call else ""
         suffix = f"  ({about})" if about else ""
-        self._progress(f"{sign} {clip(payload.tool, 60)} {outcome_summary(payload, self._width)}{suffix}")
+        self._progress(f"{sign} {clip(tool_title(payload.tool), 60)} {outcome_summary(payload, self._width)}{suffix}")
 
     def _show_plan(self, payload: PlanUpdate) -> None:
         if payload.plan != self._plan:

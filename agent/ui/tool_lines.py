@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolStateChange
+from agent.protocol.untrusted import as_read
 from agent.ui.hub_lines import HUB_CALLS, named_again
+from agent.ui.research_lines import RESEARCH_CALLS
 from agent.ui.sanitize import clip, visible
 
+SERVER_TOOL = "mcp__"
+"""What the names of tools begin with that MCP servers bring."""
 _BIG_BYTES = 10_000
 _SCANNED_CHARS = 100_000
 _SAYS_IT_FIRST = frozenset({"hf_jobs", "hf_repo_files", "hf_repo_git", "sandbox_create"})
@@ -56,9 +60,15 @@ def is_own_command(tool_call_id: str) -> bool:
 # --- calls -----------------------------------------------------------------------------------------------------------
 
 
+def tool_title(tool: str) -> str:
+    """What a tool is called on the screen: `files: read_file` for `mcp__files__read_file`, others by their name."""
+    server, _, name = tool.removeprefix(SERVER_TOOL).partition("__")
+    return f"{server}: {name}" if tool.startswith(SERVER_TOOL) and server and name else tool
+
+
 def call_summary(tool: str, arguments: Mapping[str, Any], width: int) -> str:
     """What a call is about, in one visible line of at most `width` columns; empty when it has no arguments."""
-    formatter = _CALL_FORMATTERS.get(tool)
+    formatter = _server_call if tool.startswith(SERVER_TOOL) else _CALL_FORMATTERS.get(tool)
     summary = formatter(arguments) if formatter else None
     if summary is None:
         summary = compact_json(arguments) if arguments else ""
@@ -71,6 +81,18 @@ def compact_json(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(", ", ": "), default=str)
     except (TypeError, ValueError, RecursionError):
         return repr(value)
+
+
+def value_text(value: Any) -> str:
+    """A value as a person would write it: a text without quotes, if there is anything in it to be seen."""
+    return value if isinstance(value, str) and value.strip() else compact_json(value)
+
+
+def _server_call(arguments: Mapping[str, Any]) -> str:
+    """`data/labels.csv`, or `path: data/labels.csv, head: 3` where there are several arguments."""
+    if len(arguments) == 1:
+        return value_text(next(iter(arguments.values())))
+    return ", ".join(f"{name}: {value_text(value)}" for name, value in arguments.items())
 
 
 def _command_line(arguments: Mapping[str, Any]) -> str | None:
@@ -103,6 +125,7 @@ _CALL_FORMATTERS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "plan_tool": _step_count,
     "propose_plan": _nothing,  # the person has read it when they were asked
     **HUB_CALLS,
+    **RESEARCH_CALLS,
 }
 """How a tool's arguments are put into a line; None where they are not what the tool expects."""
 
@@ -115,7 +138,7 @@ def result_summary(result: ToolOutput, width: int) -> str:
     if not result.success:
         return failure_summary(result, reason_lines(result.display or result.output, 1)[0], width)
     has_words = result.tool in _CHANGES_FILES or result.display is not None
-    size = diff_stat(result.display or "") if has_words else size_text(result.output)
+    size = diff_stat(result.display or "") if has_words else size_text(as_read(result.output, with_source=False))
     return clip(", ".join(filter(None, [duration_text(result.duration_s), size])), width)
 
 

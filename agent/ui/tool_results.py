@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agent.protocol.events import ApprovalItem, ToolOutput
+from agent.protocol.untrusted import as_read
 from agent.ui.diff_view import is_diff, preview_text, without_file_lines
 from agent.ui.sanitize import clip, visible
 from agent.ui.scrollback import Scrollback
@@ -24,6 +25,7 @@ from agent.ui.tool_lines import (
     reason_lines,
     result_summary,
     size_note,
+    tool_title,
 )
 
 _TAIL_TOOLS = frozenset({"bash"})
@@ -72,7 +74,7 @@ class ToolResults:
     def result(self, payload: ToolOutput, *, after: str = "") -> None:
         """A result below the line that announced its call; `after` says which one where other lines are between."""
         self.keep(payload, after)
-        tool, about = clip(payload.tool, _TOOL_COLUMNS), f"  ({after})" if after else ""
+        tool, about = clip(tool_title(payload.tool), _TOOL_COLUMNS), f"  ({after})" if after else ""
         signs = self._out.signs
         if self._verdict(payload):
             return
@@ -87,7 +89,7 @@ class ToolResults:
     def entry(self, payload: ToolOutput, about: str) -> None:
         """A call and its result in one: which call it was (`about`, one line) and what came of it."""
         self.keep(payload, about)
-        tool, signs = clip(payload.tool, _TOOL_COLUMNS), self._out.signs
+        tool, signs = clip(tool_title(payload.tool), _TOOL_COLUMNS), self._out.signs
         if self._verdict(payload):
             return
         if payload.success:
@@ -106,7 +108,7 @@ class ToolResults:
         """A call that was stopped: `payload` has what it had printed by then, if anything came back."""
         if payload is not None:
             self.keep(payload, about)
-        tool = clip(tool, _TOOL_COLUMNS)
+        tool = clip(tool_title(tool), _TOOL_COLUMNS)
         stats = f"{duration_text(duration_s)}, interrupted"
         room = max(self._out.width - len(tool) - len(stats) - 6, 8)
         call = f"  {clip(about, room)}" if about else ""
@@ -120,15 +122,15 @@ class ToolResults:
             return
         display = payload.display or ""
         is_long = payload.tool not in _TAIL_TOOLS and display.count("\n") >= self._limits.output_lines
-        text = display if is_diff(display) or is_long else payload.output
+        text = display if is_diff(display) or is_long else as_read(payload.output)
         if text.strip() and text.strip() != NO_OUTPUT:
-            title = f"{clip(payload.tool, _TOOL_COLUMNS)}  {clip(about, 200)}".rstrip()
+            title = f"{clip(tool_title(payload.tool), _TOOL_COLUMNS)}  {clip(about, 200)}".rstrip()
             self._kept.append((title, text))
         self._next = 0
 
     def printing(self, tool: str, about: str, text: str) -> None:
         """A call that runs has printed `text` so far."""
-        self._so_far = f"{clip(tool, _TOOL_COLUMNS)}  {clip(about, 200)}".rstrip() + "  (so far)", text
+        self._so_far = f"{clip(tool_title(tool), _TOOL_COLUMNS)}  {clip(about, 200)}".rstrip() + "  (so far)", text
 
     def expand(self) -> bool:
         """Print the last output in full, and with the next call the one before; False if there is none (left).
@@ -167,7 +169,7 @@ class ToolResults:
         is_read = is_own_command(payload.tool_call_id) and "\n" in text
         reasons, more = ([], 0) if is_read else reason_lines(text, self._limits.reason_lines)
         summary = failure_summary(payload, reasons, self._out.width * 4)
-        tool = clip(payload.tool, _TOOL_COLUMNS)
+        tool = clip(tool_title(payload.tool), _TOOL_COLUMNS)
         sign = (self._out.signs.fail, "tool.fail")
         self._out.hanging("tool", sign, (tool, "tool.name"), (sentence(summary), "tool.fail"))
         if is_read:

@@ -46,10 +46,14 @@ _MASKS = (
 
 def rows_of(scene: Scene) -> list[Text]:
     """What the terminal shows at the end of the scene. Raises AssertionError if it does not come to that."""
-    with _home() as home, _hub(scene) as hub:
+    with _home() as home, _hub(scene) as hub, scene.sites() as sites:
         work = _workspace(home, scene)
         with Terminal(
-            ["-m", scene.model, *scene.args], _environment(home) | hub, cwd=work, columns=COLUMNS, rows=scene.rows
+            ["-m", scene.model, *scene.args],
+            _environment(home) | hub | dict(sites or {}),
+            cwd=work,
+            columns=COLUMNS,
+            rows=scene.rows,
         ) as terminal:
             terminal.wait_for("Ctrl-D leaves")
             terminal.wait_for(r"(?m)^\w+ · replay/.* · main$" if scene.answers else r"(?m)^\w+ · replay/")
@@ -85,7 +89,7 @@ def _hub(scene: Scene) -> Iterator[dict[str, str]]:
     with FakeHub(user="ada") as hub:
         scene.hub(hub)
         account = {"HF_ENDPOINT": hub.url, "OPENID_PROVIDER_URL": hub.url, "HF_TOKEN": hub.token}
-        yield account | {"NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        yield account | {"HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 def _workspace(home: Path, scene: Scene) -> Path:
@@ -112,6 +116,7 @@ def _environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "TERM": "xterm-256color",
+        "NO_PROXY": "127.0.0.1",
         "PYTHONPATH": str(GUARD_DIR),
     }
 

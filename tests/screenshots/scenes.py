@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.e2e.terminal import Terminal
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_job import Job
+from tests.screenshots.library import DATASET, DPO, EXAMPLE, IN_EXAMPLE, IN_PAPER, REPO, library
 
 Answer = dict[str, Any]
 
@@ -59,6 +61,8 @@ class Scene:
     is_light: bool = False
     hub: Callable[[FakeHub], None] | None = None
     """What the Hub is like that it plays at; None: there is none."""
+    sites: Callable[[], AbstractContextManager[Mapping[str, str]]] = nullcontext[Mapping[str, str]]
+    """Makes what else there is on the web, and gives the variables that lead there."""
     files: Mapping[str, str] = field(default_factory=lambda: FILES)
 
 
@@ -270,4 +274,49 @@ def _job_running(terminal: Terminal) -> None:
 JOB_APPROVAL = Scene("job-approval", _job_approval, (SUBMIT,), hub=_at_work, files=SFT_FILES, rows=34)
 JOB_RUNNING = Scene("job-running", _job_running, (SUBMIT,), hub=_at_work, files=SFT_FILES, rows=24)
 
-SCENES = (ANSWER, APPROVAL, PLAN, COMPLETION, CONTEXT, LIGHT_DEMO, JOB_APPROVAL, JOB_RUNNING)
+# --- reading, and two sub-agents at work -----------------------------------------------------------------------------
+
+BETA, RECIPE = "Which beta does DPO need", "How is DPO run with TRL"
+
+
+def _research(terminal: Terminal) -> None:
+    ask(terminal, f"I want to align my model with {DATASET}. How is that done today?")
+    terminal.wait_for(r"(?s)research: .*\(2 tool uses.*research: .*\(1 tool use ")
+
+
+def _goes_on(when: str, *calls: dict[str, Any]) -> Answer:
+    """A sub-agent's answer to what it has read last. Without calls it is being waited for in the picture."""
+    return says("", *calls, tokens=5_200) | {"when": when} | ({} if calls else {"delay_s": 600})
+
+
+RESEARCH = Scene(
+    "research",
+    _research,
+    (
+        says(
+            "I look at the data and at what there is on the method.",
+            call("hf_inspect_dataset", dataset=DATASET),
+        ),
+        # one after the other: those of one reply would come in the order in which they end
+        says("", call("hf_papers", operation="search", query="direct preference optimization", min_citations=500)),
+        says("", call("github_find_examples", org="huggingface", repo="trl", keyword="dpo")),
+        says(
+            "The columns fit DPO. Two questions are open, and do not depend on each other.",
+            call("research", task=f"{BETA}, and how was it chosen?"),
+            call("research", task=f"{RECIPE}: script and learning rate?"),
+            tokens=9_800,
+        ),
+        _goes_on(
+            BETA,
+            call("hf_papers", operation="read_paper", arxiv_id=DPO),
+            call("hf_papers", operation="read_paper", arxiv_id=DPO, section="6"),
+        ),
+        _goes_on(RECIPE, call("github_read_file", repo=REPO, path=EXAMPLE)),
+        _goes_on(IN_PAPER),
+        _goes_on(f"import DPOConfig, {IN_EXAMPLE}"),
+    ),
+    sites=library,
+    rows=26,
+)
+
+SCENES = (ANSWER, APPROVAL, PLAN, COMPLETION, CONTEXT, LIGHT_DEMO, JOB_APPROVAL, JOB_RUNNING, RESEARCH)

@@ -231,11 +231,12 @@ def test_import_needs_no_more_than_pydantic() -> None:
 
 @pytest.fixture
 def with_secrets(place: Place) -> LoadedConfig:
-    remote = {"url": "https://u:pw@x.example/mcp", "headers": {"X-Api-Key": "plainkey", "X-Team": "ml ${TEAM}"}}
+    headers = {"X-Api-Key": "plainkey", "X-Auth": "plain6", "X-Team": "ml ${TEAM}"}
+    remote = {"url": "https://u:pw@x.example/mcp", "headers": headers}
     local = {
         "command": "c",
-        "args": ["--token", "plainarg", "--api-key=plain2", "-v", "data"],
-        "env": {"A_SECRET": "plain3"},
+        "args": ["--token", "plainarg", "--api-key=plain2", "-v", "data", "-e", "X_TOKEN=plain4"],
+        "env": {"A_SECRET": "plain3", "MY_PAT": "plain5"},
     }
     other = {"url": "https://x.example/${MY_TOKEN}", "auth": "plainauth", "headers": {"X": SECRET}}
     slack = {"provider": "slack", "token": "plainslack", "channel": "#c"}
@@ -250,7 +251,7 @@ def with_secrets(place: Place) -> LoadedConfig:
 def test_describe_masks_secrets_and_nothing_else(with_secrets: LoadedConfig) -> None:
     shown = {key: value for key, value, _ in describe(with_secrets)}
     assert not [text for text in shown.values() if "plain" in text or SECRET in text or "pw" in text]
-    assert shown["mcpServers.l.args"] == '["--token", "***", "***", "-v", "data"]'
+    assert shown["mcpServers.l.args"] == '["--token", "***", "***", "-v", "data", "-e", "***"]'
     assert shown["mcpServers.o.auth"] == '"***"'
     assert shown["mcpServers.k.auth"] == '"oauth"'
     assert shown["mcpServers.r.headers.X-Team"] == '"ml blue"'

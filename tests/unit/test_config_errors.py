@@ -78,7 +78,14 @@ BAD_USER_FILES: list[tuple[Any, str]] = [
         {"messaging": {"auto_event_types": ["eror"]}},
         "messaging.auto_event_types[0]: expected one of approval_required,",
     ),
-    ({"messaging": {"destinations": {"x": {"provider": "slack"}}}}, "messaging.destinations.x.token: missing"),
+    (
+        {"messaging": {"destinations": {"x": {"provider": "slack"}}}},
+        "messaging.destinations.x: a slack destination needs token and channel",
+    ),
+    (
+        {"messaging": {"destinations": {"x": {"provider": "fax"}}}},
+        "messaging.destinations.x.provider: expected one of slack",
+    ),
 ]
 
 
@@ -192,6 +199,11 @@ TRUSTED_ONLY: dict[str, Any] = {
     "vi_mode": True,
     "plain": True,
     "status_line_command": "curl evil.example",
+    "research_model": "local/x",
+    "research_max_usd": 1000.0,
+    "research_max_s": 1e6,
+    "web_search_provider": "searxng",
+    "fetch_private_hosts": ["127.0.0.1"],
 }
 
 

@@ -11,7 +11,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agent.cli.args import completion_parser, config_parser, doctor_parser, gc_parser, ps_parser, run_parser
+from agent.cli.args import (
+    MCP_COMMANDS,
+    completion_parser,
+    config_parser,
+    doctor_parser,
+    gc_parser,
+    mcp_parser,
+    ps_parser,
+    run_parser,
+)
 from agent.cli.commands.registry import find
 from agent.cli.rewind_command import _parser as rewind_parser
 from agent.cli.sessions_command import _parser as sessions_parser
@@ -62,9 +71,9 @@ def test_a_picture_is_small_and_needs_nothing_from_elsewhere(name: str) -> None:
 
 def test_every_flag_exists() -> None:
     named = {flag for code in CODE for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code)}
-    of_work = (ps_parser(), gc_parser())
+    of_work, of_mcp = (ps_parser(), gc_parser()), map(mcp_parser, MCP_COMMANDS)
     of_sessions = (sessions_parser(), rewind_parser())
-    parsers = (run_parser(), config_parser(), doctor_parser(), completion_parser(), *of_sessions, *of_work)
+    parsers = (run_parser(), config_parser(), doctor_parser(), completion_parser(), *of_sessions, *of_work, *of_mcp)
     assert "--plain" in named
     assert named <= set().union(*(options(parser) for parser in parsers))
 
@@ -86,6 +95,6 @@ def test_every_mode_and_key_of_the_terminal_exists() -> None:
 
 def test_the_settings_shown_are_valid_and_the_status_line_gets_the_fields_named() -> None:
     for block in re.findall(r"```json\n(.*?)\n```", README, re.DOTALL):
-        Config.model_validate(json.loads(block))
+        Config.model_validate(json.loads(block.replace("${MY_HOOK_URL}", "https://hook.example")))
     (paragraph,) = re.findall(r"The fields: (.*?)\n\n", README, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", paragraph)) == {field.name for field in fields(StatusFacts)} | {"cwd"}

@@ -53,6 +53,7 @@ CHECKS = (
     _blocking("disk", machine.disk),
     _blocking("gpu", machine.gpu),
     _blocking("MCP servers", settings.mcp_servers),
+    _blocking("notifications", settings.notifications),
     _blocking("state", settings.state),
     _blocking("proxies", settings.network),
 )

@@ -71,7 +71,25 @@ def mcp_servers(place: Place) -> Findings:
     names = ", ".join(sorted(place.loaded.config.mcpServers))
     if not names:
         return [Finding("MCP servers", "ok", "none configured")]
-    return [Finding("MCP servers", "skipped", f"{names}: connecting to them is not available yet")]
+    return [Finding("MCP servers", "ok", f"{names}; 'ml-intern mcp test NAME' tries one")]
+
+
+def notifications(place: Place) -> Findings:
+    """Where messages go, and whether a Slack bot in the environment lacks its other half."""
+    if place.loaded is None:
+        return [Finding("notifications", "skipped", "unknown while the configuration cannot be used")]
+    messaging = place.loaded.config.messaging
+    names = [f"{name} ({destination.provider})" for name, destination in sorted(messaging.destinations.items())]
+    detail = ", ".join(names) or "none configured"
+    if names and not messaging.enabled:
+        return [Finding("notifications", "ok", f"off; configured are {detail}")]
+    given = [bool(place.environ.get("SLACK_BOT_TOKEN"))]
+    given.append(any(place.environ.get(name) for name in ("SLACK_CHANNEL_ID", "SLACK_CHANNEL")))
+    if any(given) and not all(given):
+        has, lacks = ("SLACK_BOT_TOKEN", "SLACK_CHANNEL_ID") if given[0] else ("SLACK_CHANNEL_ID", "SLACK_BOT_TOKEN")
+        cause = f"{has} is set, but not {lacks}: Slack gets no messages"
+        return [Finding("notifications", "warning", detail, cause, f"set {lacks} too")]
+    return [Finding("notifications", "ok", detail)]
 
 
 # --- state ------------------------------------------------------------------------------------------------------------

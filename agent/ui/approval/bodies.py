@@ -6,13 +6,28 @@ from rich.text import Text
 
 from agent.protocol.events import ApprovalItem
 from agent.ui.approval.hub_bodies import files_body, git_body, jobs_body, sandbox_body
-from agent.ui.approval.parts import Body, Formatter, Prose, all_arguments, joined, others, preview
+from agent.ui.approval.parts import (
+    Body,
+    Formatter,
+    Prose,
+    all_arguments,
+    beginning,
+    fact,
+    joined,
+    others,
+    preview,
+)
 from agent.ui.sanitize import escaped
+from agent.ui.tool_lines import SERVER_TOOL, value_text
+
+_LINE_CHARS = 400
+"""A longer value is shown by its beginning."""
 
 
 def body_of(item: ApprovalItem) -> Body:
     """What the call would do, as far as its tool lets us say."""
-    return FORMATTERS.get(item.tool, _any_body)(item)
+    any_body = _server_body if item.tool.startswith(SERVER_TOOL) and not item.preview else _any_body
+    return FORMATTERS.get(item.tool, any_body)(item)
 
 
 def _command_body(item: ApprovalItem) -> Body:
@@ -40,6 +55,20 @@ def _plan_body(item: ApprovalItem) -> Body:
     if not isinstance(plan, str):
         return _any_body(item)
     return joined(Prose(escaped(plan)), others(item.arguments, {"plan"}))
+
+
+def _server_body(item: ApprovalItem) -> Body:
+    """Whatever a server's tool is called with, a line each; long texts as the lines they are."""
+    if not item.arguments:
+        return Body((Text("no arguments", "muted"),))
+    return joined(*(_argument(str(name), value) for name, value in item.arguments.items()))
+
+
+def _argument(name: str, value: object) -> Body:
+    text = value_text(value)
+    if "\n" not in text and len(text) <= _LINE_CHARS:
+        return joined(fact(name, text))
+    return joined(fact(name, ""), beginning(text) if isinstance(value, str) else all_arguments({name: value}))
 
 
 def _any_body(item: ApprovalItem) -> Body:

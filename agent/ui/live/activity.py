@@ -24,7 +24,7 @@ from agent.protocol.events import (
 )
 from agent.ui.live.rows import Row, cut_row
 from agent.ui.sanitize import cell_width, clip
-from agent.ui.tool_lines import call_summary, elapsed_text, is_own_command
+from agent.ui.tool_lines import call_summary, elapsed_text, is_own_command, tool_title
 
 _HINT = " · Esc stops"
 _STOPS = {"run": " · Esc cancels the job", "wait": " · Esc stops waiting"}
@@ -116,4 +116,4 @@ def _stop_hint(tool: str, arguments: Mapping[str, Any]) -> str | None:
 def _running(tools: Sequence[str]) -> str:
     if not tools:
         return ""
-    return f"running {clip(tools[0], 40)}" if len(tools) == 1 else f"running {len(tools)} tools"
+    return f"running {clip(tool_title(tools[0]), 40)}" if len(tools) == 1 else f"running {len(tools)} tools"

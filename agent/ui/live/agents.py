@@ -19,7 +19,7 @@ from agent.ui.tool_lines import counted, elapsed_text
 _COUNTER = re.compile(r"(tokens|tools):\s*(\d{1,15})\s*", re.ASCII)
 _SHOWN_LOGS = 4
 _SHOWN_AGENTS = 6
-_LABEL_COLUMNS = 60
+_LABEL_COLUMNS, _LEAST_LABEL_COLUMNS = 70, 12
 _LOG_COLUMNS = 300
 
 
@@ -32,9 +32,12 @@ class _Agent:
     tokens: int = 0
     logs: deque[str] = field(default_factory=lambda: deque(maxlen=_SHOWN_LOGS))
 
-    def summary(self, now: float) -> str:
+    def summary(self, now: float, columns: int, *, is_named: bool = True) -> str:
+        """`label (3 tool uses · 12k tokens · 34s)` in at most `columns`; the label gives way, not the figures."""
         uses = counted(self.tool_uses, "tool use")
-        return f"{self.label} ({uses} · {tokens_text(self.tokens)} tokens · {elapsed_text(now - self.began)})"
+        figures = f"({uses} · {tokens_text(self.tokens)} tokens · {elapsed_text(now - self.began)})"
+        label = self.label if is_named else self.label.removeprefix(f"{self.tool}: ")
+        return f"{clip(label, max(columns - len(figures) - 1, _LEAST_LABEL_COLUMNS))} {figures}"
 
 
 class SubAgents:
@@ -68,16 +71,17 @@ class SubAgents:
         elif text and not is_counter(text):
             agent.logs.append(clip(text, _LOG_COLUMNS).removeprefix("▸ "))
 
-    def finish(self, agent_id: str) -> str | None:
-        """One agent is done: `label (3 tool uses · 12k tokens · 34s)`; None if it is not known."""
+    def finish(self, agent_id: str, columns: int, *, is_named: bool = True) -> str | None:
+        """One agent is done: what it was in at most `columns`, without the name of its tool if not `is_named`; None if
+        it is not known."""
         agent = self._agents.pop(agent_id, None)
         self._gone.add(agent_id)
-        return agent.summary(self._clock()) if agent else None
+        return agent.summary(self._clock(), columns, is_named=is_named) if agent else None
 
-    def finish_all(self, tool: str | None = None) -> list[str]:
+    def finish_all(self, columns: int, tool: str | None = None) -> list[str]:
         """All agents (of a tool) are done: the same of each."""
         ids = [agent_id for agent_id, agent in self._agents.items() if tool in (None, agent.tool)]
-        return [summary for agent_id in ids if (summary := self.finish(agent_id))]
+        return [summary for agent_id in ids if (summary := self.finish(agent_id, columns))]
 
     def new_turn(self) -> None:
         """Ids may come again."""
@@ -90,7 +94,7 @@ class SubAgents:
             return []
         now = self._clock()
         more = len(agents) - _SHOWN_AGENTS
-        lines = [Text.assemble(("▸ ", "muted"), agent.summary(now)) for agent in agents[:_SHOWN_AGENTS]]
+        lines = [Text.assemble(("▸ ", "muted"), agent.summary(now, width - 2)) for agent in agents[:_SHOWN_AGENTS]]
         if len(agents) == 1:
             lines += [Text(f"  {clip(log, max(width - 2, 0))}", "muted") for log in agents[0].logs]
         elif more > 0:

@@ -13,7 +13,7 @@ from agent.ui.hub_lines import named_again
 from agent.ui.live.progress import bar_line, tail_lines
 from agent.ui.live.rows import Row, cut_row
 from agent.ui.sanitize import clip
-from agent.ui.tool_lines import Call, call_summary, elapsed_text
+from agent.ui.tool_lines import Call, call_summary, elapsed_text, tool_title
 
 _SHOWN_CALLS = 4
 _TAIL_LINES = 5
@@ -106,7 +106,7 @@ class RunningCalls:
         self._running.setdefault(call_id, RunningCall(call_id, call, self._clock()))
 
     def _call_rows(self, console: Console, running: RunningCall, width: int, tail: int) -> list[Row]:
-        tool, took = clip(running.call.tool, _TOOL_COLUMNS), elapsed_text(self._clock() - running.began)
+        tool, took = clip(tool_title(running.call.tool), _TOOL_COLUMNS), elapsed_text(self._clock() - running.began)
         about = clip(running.about, max(width - len(tool) - len(took) - 6, 0))
         parts = [("▸ ", "muted"), (tool, "tool.name"), (f"  {about}" if about else "", ""), (f"  {took}", "muted")]
         rows = [cut_row(console, Text.assemble(*parts), width)]

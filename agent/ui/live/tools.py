@@ -13,6 +13,9 @@ from agent.ui.scrollback import Scrollback
 from agent.ui.tool_lines import QUIET_TOOLS
 from agent.ui.tool_results import ToolResults
 
+_ENDING_COLUMNS = 24
+"""Of a line about a call that was stopped: its sign, its time, and that word."""
+
 
 class LiveTools:
     """The running calls and sub-agents, and the entries that they become."""
@@ -75,9 +78,11 @@ class LiveTools:
         call = self._calls.finish(payload)
         if payload.tool_call_id in self._frozen or (payload.success and payload.tool in QUIET_TOOLS):
             return
-        agent = self._agents.finish(payload.tool_call_id)
+        is_done = payload.success and not (call is not None and call.was_stopped)
+        agent = self._agents.finish(payload.tool_call_id, self._room(payload.tool, is_done), is_named=is_done)
         if payload.tool not in self._calls.tools:
-            self._freeze_agents(self._agents.finish_all(payload.tool), is_ok=payload.success)
+            others = self._agents.finish_all(self._room("", payload.success), payload.tool)
+            self._freeze_agents(others, is_ok=payload.success)
         about = agent or (call.about if call else "")
         if call is not None and call.was_stopped:
             self._results.interrupted(payload.tool, about, payload.duration_s, payload)
@@ -91,15 +96,20 @@ class LiveTools:
         """The turn is over: whatever still runs stays as it is, as interrupted."""
         for running in self._calls.drain():
             self._frozen.add(running.call_id)
-            about = self._agents.finish(running.call_id) or running.about
+            room = self._room(running.call.tool, is_done=False)
+            about = self._agents.finish(running.call_id, room, is_named=False) or running.about
             self._results.interrupted(running.call.tool, about, self._clock() - running.began)
-        self._freeze_agents(self._agents.finish_all(), is_ok=is_ok)
+        self._freeze_agents(self._agents.finish_all(self._room("", is_ok)), is_ok=is_ok)
         self._jobs.clear()
 
     def rows(self, width: int, limit: int) -> list[Row]:
         """The running calls and agents, in at most `limit` rows of at most `width` cells."""
         agents = self._agents.rows(self._out.console, width, limit)
         return [*self._calls.rows(self._out.console, width, limit - len(agents), self._agents.ids), *agents]
+
+    def _room(self, tool: str, is_done: bool) -> int:
+        """Columns for what an agent was: beside the sign, or else beside its tool and how that ended."""
+        return self._out.width - (2 if is_done else len(tool) + _ENDING_COLUMNS)
 
     def _freeze_agents(self, summaries: list[str], *, is_ok: bool) -> None:
         signs = self._out.signs

@@ -32,7 +32,17 @@ def test_doctor_takes_settings_and_its_own_flags() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["doctor foo", "completion tcsh", "completion", "--mode careful", "--yolo --mode ask", "--theme pink"]
+    "line",
+    [
+        "doctor foo",
+        "mcp lst",
+        "--plain mcp test x",
+        "completion tcsh",
+        "completion",
+        "--mode careful",
+        "--yolo --mode ask",
+        "--theme pink",
+    ],
 )
 def test_slips_are_usage_errors(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

@@ -71,9 +71,10 @@ def test_bash_takes_the_script() -> None:
 
 
 def test_commands_and_what_comes_after_them(complete: Complete) -> None:
-    assert complete("") == {"config", "sessions", "doctor", "ps", "gc", "completion"}
+    assert complete("") == {"config", "sessions", "doctor", "ps", "gc", "mcp", "completion"}
     assert complete("do") == {"doctor"}
     assert complete("config", "") == {"show"}
+    assert complete("mcp", "") == {"add", "list", "test", "remove"}
     assert complete("completion", "") == set(SHELLS)
     assert complete("sessions", "r") == {"rm", "rename", "rewind"}
 

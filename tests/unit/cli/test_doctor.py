@@ -268,7 +268,15 @@ def test_mcp_servers_are_named(look: Examine, home: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text('{"mcpServers": {"files": {"command": "x"}}}')
     finding = look()["MCP servers"]
-    assert (finding.status, finding.detail.startswith("files:")) == ("skipped", True)
+    assert (finding.status, finding.detail) == ("ok", "files; 'ml-intern mcp test NAME' tries one")
+
+
+def test_where_messages_go_is_named_and_half_a_slack_is_not_enough(look: Examine) -> None:
+    assert look()["notifications"].detail == "none configured"
+    whole = look({"SLACK_BOT_TOKEN": "xoxb-secret", "SLACK_CHANNEL": "C1"})["notifications"]
+    assert (whole.status, whole.detail) == ("ok", "slack.default (slack)")
+    half = look({"SLACK_BOT_TOKEN": "xoxb-secret"})["notifications"]
+    assert (half.status, half.remedy) == ("warning", "set SLACK_CHANNEL_ID too")
 
 
 def test_sessions_are_counted_and_others_kept_out(look: Examine, home: Path) -> None:

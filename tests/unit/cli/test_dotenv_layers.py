@@ -283,3 +283,28 @@ def test_settings_a_project_may_make(place: Place) -> None:
     assert result.environ["ML_INTERN_MODEL_NAME"] == "ollama/qwen3"
     assert not taken(place.load(text.format("replay/evil")), "ML_INTERN_MODEL_NAME")
     assert not taken(place.load("AWS_REGION=x.evil.example/\n"), "AWS_REGION")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "GITHUB_API_BASE_URL=http://evil.example\nGITHUB_API_API_KEY=x\n",
+        "SEMANTIC_SCHOLAR_BASE_URL=http://evil.example\nSEMANTIC_SCHOLAR_API_KEY=x\n",
+        "DATASETS_SERVER_BASE_URL=http://127.0.0.1:9\nDATASETS_SERVER_API_KEY=x\n",
+        "CLAWD_WEB_SEARCH_BASE_URL=http://evil.example\nCLAWD_WEB_SEARCH_API_KEY=x\n",
+        "ARXIV_BASE_URL=http://evil.example\nARXIV_API_KEY=x\n",
+        "SLACK_BASE_URL=http://evil.example\nSLACK_API_KEY=x\n",
+        "TOGETHERAI_BASE_URL=http://evil.example\nTOGETHERAI_API_KEY=x\n",
+    ],
+)
+def test_no_address_of_what_is_read_comes_with_a_repository(place: Place, lines: str) -> None:
+    """A key made up for the purpose, next to it, must not make it the repository's own."""
+    loaded = place.load(lines)
+    name = lines.partition("=")[0]
+    assert name not in loaded.environ
+    assert any(f"{name} was not taken" in warning for warning in loaded.warnings)
+
+
+def test_a_repository_cannot_have_messages_sent(place: Place) -> None:
+    loaded = place.load("SLACK_BOT_TOKEN=xoxb-theirs\nSLACK_CHANNEL_ID=C666\n")
+    assert not {"SLACK_BOT_TOKEN", "SLACK_CHANNEL_ID"} & set(loaded.environ)

@@ -155,6 +155,7 @@ EVENTS: dict[type[e.Payload], tuple[e.Payload, ...]] = {
     e.WorkStatus: (
         e.WorkStatus((e.WorkItem("a1", "job", "train.py", "hf_jobs", "68f", "t4-small", "running", False, "", 0.4),)),
     ),
+    e.DesktopNotice: (e.DesktopNotice("Approval needed", "1 call waits for your answer: bash"),),
     e.CommandRun: (
         started("shell_1", "ls"),
         e.ToolOutput("bash", "shell_1", "a\nb\n", True, None, 0.1),

@@ -16,6 +16,7 @@ from agent.ui.approval_panel import editor_suffix, editor_text, prompt_hint, ren
 from tests.unit.ui.samples import HOSTILE, assert_calm, printed, recording_console
 
 TOOLS = ("bash", "edit", "write", "propose_plan", "hf_jobs", "hf_repo_files", "hf_repo_git", "sandbox_create", "mcp")
+EVERY_TOOL = (*TOOLS, "mcp__files__read")
 
 
 def body(tool: str, width: int = 80, preview: str | None = None, **arguments: Any) -> list[str]:
@@ -311,6 +312,33 @@ def test_a_long_diff_is_cut_and_can_be_read_in_the_editor() -> None:
     assert editor_text(short) is None
 
 
+def test_a_tool_of_a_server_is_shown_by_both_names_and_all_its_arguments() -> None:
+    call = ApprovalItem("mcp__files__move_file", {"from": "a\x1b[2J.csv", "to": "", "force": True, "n": [1]}, "1")
+    assert panel(call) == [
+        "Approval: files: move_file  (mcp__files__move_file)",
+        "",
+        "  from:  a\\x1b[2J.csv",
+        '  to:    ""',
+        "  force: true",
+        "  n:     [1]",
+    ]
+    assert panel(replace(call, arguments={}))[2:] == ["  no arguments"]
+    assert panel(replace(call, arguments={"text": "one\n  two", "m": 1}))[2:] == [
+        "  text:",
+        "  one",
+        "    two",
+        "  m: 1",
+    ]
+
+
+def test_long_arguments_of_a_servers_tool_are_cut_and_can_be_read() -> None:
+    item = ApprovalItem("mcp__files__write", {"rows": list(range(600)), "text": "x\n" * 600}, "1")
+    assert len(panel(item)) < 1100
+    text = editor_text(item) or ""
+    assert text.count("\nx") >= 599
+    assert "    599\n" in text
+
+
 def test_long_arguments_of_unknown_tools_are_cut_and_can_be_read() -> None:
     item = ApprovalItem("mcp", {"a": list(range(600)), "text": "x\n" * 600}, "1")
     text = editor_text(item) or ""
@@ -329,7 +357,7 @@ KEYS = "operation script command image env secrets content patterns repo_id repo
 
 @settings(deadline=None)
 @given(
-    tool=st.sampled_from(TOOLS),
+    tool=st.sampled_from(EVERY_TOOL),
     arguments=st.dictionaries(st.sampled_from(KEYS.split()) | st.text(max_size=8), ANY_VALUE, max_size=6),
     preview=st.none() | st.text(max_size=50),
     width=st.integers(40, 200),

@@ -31,6 +31,18 @@ CALL = e.ToolCallStarted("bash", {"command": "python train.py"}, "1")
 OK = e.ToolOutput("bash", "1", "a\nb\n", True, None, 1.2)
 
 
+def test_a_tool_of_a_server_is_named_in_plain_words() -> None:
+    tool, arguments = "mcp__files__read_file", {"path": "a.csv"}
+    item = e.ApprovalItem(tool, arguments, "1", "asks")
+    started = (e.ApprovalRequired((item,), 1), e.ToolStateChange("1", tool, "running"))
+    _, err = play(*started, e.ToolOutput(tool, "1", "x", True, None, 1.2))
+    assert err.splitlines() == [
+        "needs approval: files: read_file  a.csv (asks)",
+        "▸ files: read_file  a.csv",
+        "✓ files: read_file 1.2s, 1 line",
+    ]
+
+
 def test_a_whole_turn() -> None:
     out, err = play(
         e.Ready("ready", 5, "s1", "replay/demo"),

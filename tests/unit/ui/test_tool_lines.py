@@ -8,14 +8,38 @@ from hypothesis import strategies as st
 
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolStateChange
 from agent.ui.hub_lines import HUB_CALLS
+from agent.ui.research_lines import RESEARCH_CALLS
 from agent.ui.sanitize import cell_width, visible
-from agent.ui.tool_lines import OpenCalls, call_summary, duration_text, reason_lines, result_summary, size_text
+from agent.ui.tool_lines import (
+    OpenCalls,
+    call_summary,
+    duration_text,
+    reason_lines,
+    result_summary,
+    size_text,
+    tool_title,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
+
+
+@pytest.mark.parametrize(
+    ("tool", "title"),
+    [
+        ("mcp__files__read_file", "files: read_file"),
+        ("mcp__my_files__read__all", "my_files: read__all"),
+        ("mcp__files", "mcp__files"),
+        ("mcp____x", "mcp____x"),
+        ("bash", "bash"),
+        ("", ""),
+    ],
+)
+def test_a_tool_of_a_server_is_named_by_both(tool: str, title: str) -> None:
+    assert tool_title(tool) == title
 
 
 @pytest.mark.parametrize(
@@ -32,6 +56,32 @@ JSON = st.recursive(
         ("plan_tool", {"todos": [{}]}, "1 step"),
         ("plan_tool", {"todos": 3}, '{"todos": 3}'),
         ("mcp", {"q": "é", "n": 1}, '{"q": "é", "n": 1}'),
+        ("explore_hf_docs", {"endpoint": "trl", "query": "sft trainer"}, "trl: sft trainer"),
+        ("explore_hf_docs", {"endpoint": "trl"}, "trl"),
+        ("fetch_hf_docs", {"url": "https://huggingface.co/docs/trl/x"}, "huggingface.co/docs/trl/x"),
+        ("fetch_url", {"url": "https://a.b/c", "offset": 12000}, "a.b/c from 12,000"),
+        ("find_hf_api", {"query": "whoami", "tag": "auth"}, "whoami in auth"),
+        ("web_search", {"query": "grpo", "allowed_domains": ["a.b", "c.d"]}, "grpo in a.b, c.d"),
+        ("hf_papers", {"operation": "search", "query": "preference"}, "search preference"),
+        ("hf_papers", {"operation": "read_paper", "arxiv_id": "2305.18290", "section": "4"}, "read 2305.18290, 4"),
+        ("hf_papers", {"operation": "trending"}, "trending"),
+        ("hf_papers", {"operation": "search", "query": "x", "min_citations": 9}, "search x, cited at least 9"),
+        ("hf_inspect_dataset", {"dataset": "a/b", "config": "c", "split": "train"}, "a/b, c/train"),
+        ("github_find_examples", {"repo": "trl", "org": "huggingface", "keyword": "grpo"}, "huggingface/trl: grpo"),
+        ("github_list_repos", {"owner": "huggingface"}, "huggingface"),
+        (
+            "github_read_file",
+            {"repo": "a/b", "path": "c.py", "ref": "v1", "line_end": 9},
+            "a/b: c.py at v1, lines 1 to 9",
+        ),
+        ("research", {"task": "Find a recipe\nfor SFT"}, "Find a recipe for SFT"),
+        ("notify", {"destinations": ["slack.default"], "message": "done"}, "slack.default: done"),
+        ("mcp__files__read_file", {"path": "data/a.csv"}, "data/a.csv"),
+        ("mcp__files__read_file", {"path": "a", "head": 3}, "path: a, head: 3"),
+        ("mcp__files__list", {"path": "", "all": True}, 'path: "", all: true'),
+        ("mcp__db__query", {"where": {"id": [1, 2]}}, '{"id": [1, 2]}'),
+        ("mcp__db__query", {"sql": "select 1\n\x1b[2Jfrom x"}, "select 1 from x"),
+        ("mcp__db__now", {}, ""),
         ("mcp", {}, ""),
         ("bash", {}, ""),
         ("mcp", {"text": "x" * 100}, '{"text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'),
@@ -120,9 +170,13 @@ def test_what_the_environment_of_a_job_holds_is_in_no_line(operation: Any) -> No
 
 
 @given(
-    st.sampled_from(["bash", "read", "plan_tool", "other", *HUB_CALLS]),
+    st.sampled_from(["bash", "read", "plan_tool", "other", *HUB_CALLS, *RESEARCH_CALLS]),
     st.dictionaries(
-        st.sampled_from(["command", "path", "todos", "x", "operation", "script", "repo_id", "patterns", "job_id"]), JSON
+        st.sampled_from(
+            "command path todos x operation script repo_id patterns job_id query url offset dataset org repo task "
+            "destinations allowed_domains line_start endpoint".split()
+        ),
+        JSON,
     ),
     st.integers(1, 100),
 )

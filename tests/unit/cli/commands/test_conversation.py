@@ -26,7 +26,6 @@ async def test_the_help_lists_every_command_once_below_its_heading_and_within_th
         assert sum(line.strip().split(" ")[0] == f"/{name}" for line in lines) == 1
     for key in ("Up", "Ctrl-Z", "Ctrl-R", "Ctrl-G", "Ctrl-O", "Shift-Tab", "Esc Esc", "@file", "!command", "#note"):
         assert any(line.strip().startswith(key) for line in lines)
-    assert "mcp" not in app.text
     assert "share-traces" not in app.text
 
 
@@ -54,8 +53,8 @@ async def test_help_for_one_command(tmp_path: Path) -> None:
     assert "/resume goes on with it" in app.said[-1]
     await app.type("/help statsu")
     assert "Did you mean /status" in app.complaints[-1]
-    await app.type("/help mcp")
-    assert "not connected yet" in app.complaints[-1]
+    await app.type("/help share-traces")
+    assert "not uploaded yet" in app.complaints[-1]
 
 
 @pytest.mark.parametrize("line", ["/new", "/clear"])

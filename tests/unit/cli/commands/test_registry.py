@@ -60,7 +60,7 @@ def test_completion_knows_the_other_names() -> None:
     assert hint.aliases == ("zzz-other",)
 
 
-@pytest.mark.parametrize("name", ["mcp", "share-traces"])
+@pytest.mark.parametrize("name", ["share-traces"])
 def test_what_is_not_there_yet_says_what_to_do_instead(name: str) -> None:
     assert commands.is_command(f"/{name} list")
     assert name not in REGISTRY

@@ -453,8 +453,9 @@ async def test_a_cancelled_command_is_ended_there(hub: SpaceHub, sandbox: Sandbo
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    gone = f"kill -0 {heard[0].strip()} 2>/dev/null || echo gone"
-    assert (await sandbox.run(gone)).output == "gone"
+    gone = f"until ! kill -0 {heard[0].strip()} 2>/dev/null; do sleep 0.02; done; echo gone"
+    async with asyncio.timeout(20):  # it gets some time to end by itself
+        assert (await sandbox.run(gone)).output == "gone"
 
 
 async def test_kill_all_ends_what_runs(hub: SpaceHub, sandbox: Sandbox) -> None:

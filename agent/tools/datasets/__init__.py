@@ -1,0 +1,1 @@
+"""Looking at a dataset of the Hub: asking, reading what came, and judging what it can train."""
