@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent.messaging.words import NotificationError, RetryableNotificationError
+from agent.web.pauses import pause_s
 
 if TYPE_CHECKING:
     import httpx
@@ -31,15 +33,8 @@ async def post(
     except httpx.HTTPError as error:
         raise RetryableNotificationError(f"{name} cannot be reached ({type(error).__name__})") from error
     if response.status_code == 429 or response.status_code >= 500:
-        wait_s = _seconds(response.headers.get("retry-after"))
+        wait_s = pause_s(response.status_code, response.headers, b"", time.time())
         raise RetryableNotificationError(f"{name} answered with HTTP {response.status_code}", wait_s)
     if not response.is_success:
         raise NotificationError(f"{name} answered with HTTP {response.status_code}; check its configuration")
     return response
-
-
-def _seconds(value: str | None) -> float | None:
-    try:
-        return max(0.0, float(value)) if value else None
-    except ValueError:
-        return None

@@ -6,6 +6,7 @@ from typing import Any
 
 from agent.protocol.money import format_usd
 from agent.protocol.tools import Brief, Findings, ToolResult, ToolSession, ToolSpec, always_looks
+from agent.tools.hub_words import counted
 
 TOOL = "research"
 SOURCE = "research sub-agent"
@@ -78,9 +79,5 @@ def _next_step(found: Findings) -> str:
 def _used(found: Findings) -> str:
     """`12 model calls, 30 tool calls, 84,120 tokens, $0.42.`"""
     cost = "cost not known" if found.cost_usd is None else format_usd(found.cost_usd)
-    calls = f"{_counted(found.model_calls, 'model call')}, {_counted(found.tool_calls, 'tool call')}"
+    calls = f"{counted(found.model_calls, 'model call')}, {counted(found.tool_calls, 'tool call')}"
     return f"{calls}, {found.tokens:,} tokens, {cost}."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -13,6 +13,7 @@ from agent.tools.docs.api_index import OPENAPI_PATH, ApiIndex, ApiUnavailable, H
 from agent.tools.docs.curl import curl_command
 from agent.tools.docs.openapi import Endpoint, Parameter
 from agent.tools.docs.words import relevance_text
+from agent.tools.hub_words import counted
 from agent.tools.looking import echo
 
 MAX_HITS = 20
@@ -114,7 +115,7 @@ def _chosen(index: ApiIndex, query: str, tag: str) -> _Choice:
 
 
 def _shown(hits: Sequence[tuple[Endpoint, float]], base: str, tag: str) -> str:
-    head = f"{len(hits)} endpoint{'' if len(hits) == 1 else 's'}" + (f" with the tag {tag}" if tag else "")
+    head = counted(len(hits), "endpoint") + (f" with the tag {tag}" if tag else "")
     parts, chars = [head], 0
     for number, (endpoint, score) in enumerate(hits[:MAX_HITS], 1):
         detail = _detail(number, endpoint, score, base)

@@ -10,6 +10,7 @@ from agent.config_keys import McpServer
 from agent.protocol.events import ToolLog
 from agent.protocol.tools import ToolSession, ToolSpec
 from agent.protocol.untrusted import harmless
+from agent.tools.hub_words import counted
 from agent.tools.mcp.addresses import Place, secrets_of
 from agent.tools.mcp.server import MAX_TOOLS, Patience, RemoteServer, RemoteTool, State
 from agent.tools.mcp.tools import specs_of
@@ -134,7 +135,7 @@ class McpServers:
         if before and before != tools:
             await _tell(session, f"MCP server {name} has other tools now: {len(tools)}.")
         elif tools and (was_late or before == ()):
-            await _tell(session, f"MCP server {name} is there now: {len(tools)} tool{'' if len(tools) == 1 else 's'}.")
+            await _tell(session, f"MCP server {name} is there now: {counted(len(tools), 'tool')}.")
 
     async def _tell_of_left_out(self, session: ToolSession, name: str, tools: tuple[str, ...]) -> None:
         if tools and self._left_out.get(name) != tools:

@@ -110,6 +110,14 @@ async def test_what_may_pass_is_tried_again(slack: FakeSlack, passing: Said) -> 
     assert len(slack.requests) == 2
 
 
+async def test_a_wait_that_is_no_number_is_not_believed(slack: FakeSlack) -> None:
+    waits = Waits()
+    slack.answers.append(Said(503, b"", {"Retry-After": "nan"}))
+    async with gateway(slack, waits) as sender:
+        assert (await sender.send(request())).ok
+    assert waits.waited == [1.0]
+
+
 async def test_it_gives_up_after_three_more_tries(slack: FakeSlack) -> None:
     waits = Waits()
     slack.answers.extend([Said(503, b"")] * 4)
