@@ -35,14 +35,16 @@ from agent.config_loading import (
     find_project_file,
     is_present,
     json_kind,
-    looks_secret,
     printable,
     project_problems,
     read_object,
     state_dir,
     strength,
     substitute,
+    without_retired,
 )
+from agent.redaction.names import is_secret_name
+from agent.redaction.shapes import holds_key
 
 __all__ = [
     "Config",
@@ -67,12 +69,13 @@ class LoadedConfig:
     """A valid configuration and where it came from.
 
     `layers` has one entry per leaf of the configuration, by dotted key. `secrets` are the leaves whose text came from
-    a variable with a secret-looking name.
+    a variable with a secret-looking name. `notes` are lines for the person: what of their files has no effect any more.
     """
 
     config: Config
     layers: Mapping[str, Layer]
     secrets: frozenset[Key] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 # --- loading ---------------------------------------------------------------------------------------------------------
@@ -97,13 +100,14 @@ def load_config(
     `config_file` takes the place of the user's file. `flags` are keys of Config; those that are None were not given.
     Raises ConfigError with every problem found at the first stage that found any: reading, substitution, validation.
     """
-    tree, problems = Tree(), list[str]()
+    tree, problems, notes = Tree(), list[str](), list[str]()
     for layer in _file_layers(environ, cwd, config_file):
         try:
-            values = read_object(Path(layer.source))
+            values, retired = without_retired(read_object(Path(layer.source)), layer)
         except ConfigError as error:
             problems += error.problems
             continue
+        notes += retired
         if layer.name == "project":
             limit = tree.data.get("max_iterations", Config.model_fields["max_iterations"].default)
             problems += project_problems(values, layer, list(Config.model_fields), limit)
@@ -130,7 +134,7 @@ def load_config(
     except ValidationError as error:
         raise ConfigError(_validation_problems(error, tree)) from None
     layers = {dotted(key): tree.setter(key) for key, _ in _leaves(config.model_dump(mode="json"))}
-    return LoadedConfig(config, layers, frozenset(done.secret))
+    return LoadedConfig(config, layers, frozenset(done.secret), tuple(notes))
 
 
 _FLAGS = {
@@ -315,11 +319,12 @@ def _keys_at(key: Key) -> list[str]:
 # --- showing it ------------------------------------------------------------------------------------------------------
 
 _SECRET_TEXT = re.compile(
-    r"hf_\w{8}|sk-[\w-]{8}|gh[opsur]_\w{8}|github_pat_\w|xox[a-z]-[\w-]|AKIA\w{12}"
-    r"|^\w*(?:token|key|secret|passw)\w*=|//[^/@\s]+@|\bBearer |[?&-][\w-]*(?:token|key|secret|passw)[\w-]*=",
+    r"hf_\w{8}|sk-[\w-]{8}|//[^/@\s]+@|\bBearer |^\w*(?:token|key|secret|passw)\w*="
+    r"|[?&-][\w-]*(?:token|key|secret|passw)[\w-]*=",
     re.IGNORECASE,
 )
-"""Texts that hold a secret wherever they stand: known token shapes, `user:password@`, `?token=...`, `--api-key=...`."""
+"""Texts of settings that hold a secret wherever they stand, beside those that look like a key: the beginning of a token
+that was cut, `user@`, and what is given to a name (`?token=...`, `--api-key=...`)."""
 
 
 def describe(loaded: LoadedConfig) -> list[tuple[str, str, Layer]]:
@@ -349,12 +354,12 @@ def _leaves(value: Any, key: Key = ()) -> Iterator[tuple[Key, Any]]:
 def _masked(key: Key, value: Any, loaded: LoadedConfig) -> Any:
     if isinstance(value, list):
         # `--token abc` in the arguments of a server: the flag gives its neighbour away.
-        after_flag = [False, *(bool(re.match(r"-[^=]*$", str(item))) and looks_secret(str(item)) for item in value)]
+        after_flag = [False, *(bool(re.match(r"-[^=]*$", str(item))) and is_secret_name(str(item)) for item in value)]
         masked = (_masked((*key, i), item, loaded) for i, item in enumerate(value))
         return ["***" if hide else item for item, hide in zip(masked, after_flag, strict=False)]
     if not isinstance(value, str) or not value or (key[-1] == "auth" and value == "oauth"):
         return value
     name = [str(part) for part in key[2:] if isinstance(part, str)][-1:]
     is_hook = key[0] == "messaging" and key[-1] == "url"  # whoever knows it can send
-    secret = key in loaded.secrets or is_hook or any(looks_secret(part) or part == "auth" for part in name)
-    return "***" if secret or _SECRET_TEXT.search(value) else value
+    secret = key in loaded.secrets or is_hook or any(is_secret_name(part) for part in name)
+    return "***" if secret or _SECRET_TEXT.search(value) or holds_key(value) else value

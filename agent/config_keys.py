@@ -149,8 +149,6 @@ class Config(_Section):
     session_dataset_repo: str | None = None
     share_traces: bool = False
     personal_trace_repo_template: str = "{hf_user}/ml-intern-sessions"
-    auto_save_interval: int = Field(default=1, ge=0)
-    heartbeat_interval_s: int = Field(default=60, ge=0)
     mode: Mode = "ask"
     yolo_mode: bool = False
     """The older word for `mode: "yolo"`, and always in step with it."""

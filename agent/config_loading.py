@@ -1,6 +1,6 @@
 """Where configuration lies, and how its layers become one tree of plain data that remembers who set each leaf.
 
-Standard library only and no knowledge of what the keys mean, except for the two security rules that must hold before a
+No knowledge of what the keys mean, except for the two security rules that must hold before a
 value is looked at: what a project's file may set, and that permission rules can only be added to. `agent.config` is the
 public door.
 """
@@ -16,17 +16,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from agent.redaction.names import is_secret_name
+
 Key = tuple[str | int, ...]
 """The path of a value in the tree: `("permissions", "deny", 0)`."""
 
 MAX_FILE_BYTES = 1 << 20
 MAX_DEPTH = 20
 
-PROJECT_KEYS = frozenset(
-    {"model_name", "reasoning_effort", "context_window", "max_iterations", "auto_save_interval", "heartbeat_interval_s"}
-)
+PROJECT_KEYS = frozenset({"model_name", "reasoning_effort", "context_window", "max_iterations"})
 """What the file of a cloned repository may set, besides `permissions.ask` and `permissions.deny`. All else is refused:
 a key added to Config is the person's alone until it is named here."""
+
+RETIRED_KEYS: Mapping[str, str] = {
+    "auto_save_interval": "a session is kept as it happens",
+    "heartbeat_interval_s": "a session is kept as it happens",
+}
+"""Keys that older configurations have and nothing reads any more, and why. They are taken out, not refused."""
 
 CUMULATIVE_KEYS: frozenset[Key] = frozenset({("permissions", "ask"), ("permissions", "deny")})
 """Lists that grow from layer to layer instead of being replaced: a later layer can only tighten."""
@@ -34,9 +40,6 @@ CUMULATIVE_KEYS: frozenset[Key] = frozenset({("permissions", "ask"), ("permissio
 _LITERAL_SECTIONS = frozenset({"permissions", "status_line_command"})
 """Keys whose text is taken as written: `${X}` there is part of a shell command."""
 
-_SECRET_NAME = re.compile(
-    r"token|key|secret|passw|authorization|credential|cookie|(?:^|[_-])(?:pat|auth|pwd)$", re.IGNORECASE
-)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::(-)?([^}]*))?\}")
 
 
@@ -83,11 +86,6 @@ def dotted(key: Key) -> str:
 def printable(text: str) -> str:
     """`text` without control characters, which a file we did not write could use to repaint the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def looks_secret(name: str) -> bool:
-    """True for the name of a key, header or variable that usually holds a secret."""
-    return _SECRET_NAME.search(name) is not None
 
 
 # --- directories -----------------------------------------------------------------------------------------------------
@@ -172,6 +170,13 @@ def read_object(path: Path) -> dict[str, Any]:
         return _parse_object(read_small_text(path))
     except ValueError as error:
         raise ConfigError([f"{printable(str(path))}: {error}"]) from error
+
+
+def without_retired(values: dict[str, Any], layer: Layer) -> tuple[dict[str, Any], list[str]]:
+    """`values` without keys that do nothing any more, and a line about each of those."""
+    retired = [name for name in values if name in RETIRED_KEYS]
+    notes = [f"{layer.where((name,))}: does nothing any more ({RETIRED_KEYS[name]}); remove it" for name in retired]
+    return {name: value for name, value in values.items() if name not in RETIRED_KEYS}, notes
 
 
 def _parse_object(text: str) -> dict[str, Any]:
@@ -384,7 +389,7 @@ def substitute(tree: Tree, environ: Mapping[str, str]) -> Substitution:
             continue
         done.problems += [f"{layer.where(key)}: {p}" for m in matches if (p := _variable_problem(m, environ))]
         done.expanded.add(key)
-        if any(looks_secret(match[1]) for match in matches):
+        if any(is_secret_name(match[1]) for match in matches):
             done.secret.add(key)
         parent: Any = tree.data
         for part in key[:-1]:

@@ -34,6 +34,10 @@ def _carry_out(arguments: Arguments) -> int:
             from agent.cli.sessions_command import run_sessions
 
             return run_sessions(list(arguments.rest), environ=os.environ, cwd=Path.cwd(), out=sys.stdout)
+        if arguments.command == "trace":
+            from agent.cli.trace_command import run_trace
+
+            return run_trace(arguments.rest, environ=os.environ, cwd=Path.cwd(), out=sys.stdout)
         if arguments.command == "doctor":
             from agent.cli.doctor.command import run_doctor
 

@@ -14,7 +14,8 @@ from agent.protocol.modes import MODES
 EPILOG = """\
 commands:
   ml-intern config show   print every setting, its value and its origin
-  ml-intern sessions      list, show, rm, rename, export, rewind saved sessions
+  ml-intern sessions      list, show, rm, rename, export, sft, rewind saved sessions
+  ml-intern trace view    show a saved session as a page in the browser
   ml-intern doctor        check tokens, models, git, disk, GPU; say what to mend
   ml-intern ps            list what runs elsewhere for you, and what it costs per hour
   ml-intern gc            end what nobody looks after any more; gc ID ends that one
@@ -31,15 +32,17 @@ without any key:
 """
 
 
-SESSION_COMMANDS = ("list", "show", "rm", "rename", "export", "rewind")
+SESSION_COMMANDS = ("list", "show", "rm", "rename", "export", "sft", "rewind")
 MCP_COMMANDS = ("list", "add", "remove", "test")
+TRACE_COMMANDS = ("view",)
 SHELLS = ("bash", "zsh", "fish")
 THEMES = ("auto", "dark", "light")
 
-Command = Literal["run", "config show", "sessions", "doctor", "ps", "gc", "mcp", "completion"]
+Command = Literal["run", "config show", "sessions", "trace", "doctor", "ps", "gc", "mcp", "completion"]
 
 _LEASE = re.compile(r"[0-9a-f]{4,24}|[\w.-]+/[\w.-]+")
 """What a lease's or a job's id, or enough of its beginning, looks like; or the id of a Space."""
+_NEAR_VIEW = ("show", "open", "export", "html")
 _SENTENCE = 3
 """So many words after `ps` or `gc` are a prompt rather than a slip."""
 
@@ -68,7 +71,7 @@ class Arguments:
     """Configuration keys set by flags."""
     resume: Resume | None = None
     rest: tuple[str, ...] = ()
-    """The words after `sessions` or `mcp`, the shell after `completion`, the ids after `gc`."""
+    """The words after `sessions`, `trace view` or `mcp`, the shell after `completion`, the ids after `gc`."""
     probe: bool = False
     """Whether `doctor` asks the model something."""
     dry_run: bool = False
@@ -89,6 +92,9 @@ def parse(argv: Sequence[str]) -> Arguments:
         return _arguments("config show", _parsed(config_parser(), rest[1:]))
     if name == "sessions" and (only_flags or rest[0] in SESSION_COMMANDS):
         return Arguments("sessions", None, False, "text", False, None, False, False, {}, rest=tuple(rest))
+    if name == "trace" and (rest[:1] in (["--help"], ["-h"]) or (rest and rest[0] in TRACE_COMMANDS)):
+        rest = rest[1:] if rest[0] in TRACE_COMMANDS else rest
+        return Arguments("trace", None, False, "text", False, None, False, False, {}, rest=tuple(rest))
     if name == "doctor" and only_flags:
         return _arguments("doctor", _parsed(doctor_parser(), rest))
     if name == "ps" and len(rest) < _SENTENCE:
@@ -119,7 +125,8 @@ def _refuse_near_commands(parser: argparse.ArgumentParser, prompt: list[str]) ->
     if prompt[:1] == ["sessions"] and len(prompt) == 2:
         known = ", ".join(SESSION_COMMANDS)
         parser.error(f"there is no command '{' '.join(prompt)}'; after 'sessions' comes one of {known}")
-
+    if prompt[:1] == ["trace"] and (len(prompt) <= 2 or (len(prompt) == 3 and prompt[1] in _NEAR_VIEW)):
+        parser.error(f"there is no command '{' '.join(prompt)}'; did you mean 'ml-intern trace view ID'?")
     if prompt[:1] == ["mcp"] and prompt[1:2] and prompt[1] in MCP_COMMANDS:
         parser.error(f"flags come behind the command: ml-intern {' '.join(prompt[:2])} …")
     if prompt[:1] == ["mcp"] and len(prompt) == 2:
@@ -224,7 +231,12 @@ def run_parser() -> argparse.ArgumentParser:
         "-c", "--continue", action="store_true", dest="go_on", help="go on with the latest session of this directory"
     )
     which.add_argument(
-        "-r", "--resume", nargs="?", const="", metavar="ID", help="go on with a saved session; without ID, choose one"
+        "-r",
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="ID",
+        help="go on with a saved session or file; without ID, choose one",
     )
     which.add_argument("--fork", metavar="ID", help="go on with a copy of a saved session")
     parser.add_argument("--no-stream", action="store_true", help="ask the model for whole answers")

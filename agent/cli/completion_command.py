@@ -11,6 +11,7 @@ from typing import Literal, TextIO
 from agent.cli.args import (
     MCP_COMMANDS,
     SESSION_COMMANDS,
+    TRACE_COMMANDS,
     completion_parser,
     config_parser,
     doctor_parser,
@@ -20,6 +21,9 @@ from agent.cli.args import (
     run_parser,
 )
 from agent.cli.exit_codes import ExitCode
+from agent.cli.rewind_command import rewind_parser
+from agent.cli.sessions_command import sessions_parser
+from agent.cli.trace_command import trace_parser
 
 _BY_METAVAR: dict[object, Literal["file", "session"]] = {"FILE": "file", "ID": "session"}
 # Only plain ids: bash expands the words that it offers.
@@ -60,7 +64,7 @@ def run_completion(shell: str, out: TextIO) -> int:
 
 
 def _nodes() -> list[Node]:
-    commands = ("config", "sessions", "doctor", "ps", "gc", "mcp", "completion")
+    commands = ("config", "sessions", "trace", "doctor", "ps", "gc", "mcp", "completion")
     return [
         _node("", run_parser(), Taken("choice", commands)),
         Node("config", (), Taken("choice", ("show",))),
@@ -72,8 +76,18 @@ def _nodes() -> list[Node]:
         *(_node(f"mcp {name}", mcp_parser(name)) for name in MCP_COMMANDS),
         _node("completion", completion_parser()),
         Node("sessions", (), Taken("choice", SESSION_COMMANDS)),
-        *(Node(f"sessions {n}", (), Taken("text" if n == "list" else "session")) for n in SESSION_COMMANDS),
+        Node("trace", (), Taken("choice", TRACE_COMMANDS)),
+        *(_node(f"trace {name}", trace_parser()) for name in TRACE_COMMANDS),
+        *(_node(f"sessions {name}", parser) for name, parser in _session_parsers()),
     ]
+
+
+def _session_parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Of each command after `sessions`, its name and what it takes."""
+    for action in sessions_parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.items()
+    yield "rewind", rewind_parser()
 
 
 def _node(path: str, parser: argparse.ArgumentParser, takes: Taken | None = None) -> Node:

@@ -14,11 +14,12 @@ from agent.cli.connection import Connection
 from agent.cli.dialogue import Dialogue
 from agent.cli.footer import Footer
 from agent.cli.parts import Parts, View
+from agent.cli.sharing import Uploads
 from agent.cli.status import Status
 from agent.config import Config
 from agent.core.agent_loop import Resumption
 from agent.core.surroundings import Surroundings
-from agent.protocol.events import BudgetStatus, ResumeComplete
+from agent.protocol.events import BudgetStatus, Event, ResumeComplete
 from agent.ui.composer.composer import COMPOSER_STYLE, Actions, Composer
 from agent.ui.composer.files import FileIndex
 from agent.ui.composer.history import History
@@ -29,16 +30,23 @@ from agent.ui.terminal import TerminalRenderer
 
 
 async def run_interactive(
-    config: Config, surroundings: Surroundings, place: str, *, stream: bool, resumption: Resumption | None = None
+    config: Config, uploads: Uploads, place: str, *, stream: bool, resumption: Resumption | None = None
 ) -> int:
     """Hold a conversation at the terminal, in a saved session if asked to; returns the exit code.
 
-    `place` is the line on model and provider. Raises what opening or resuming the session raises.
+    `place` is the line on model and provider. The caller ends `uploads`. Raises what opening or resuming the session
+    raises.
     """
+    surroundings = uploads.surroundings
     make_parts = _plain_parts if _is_plain(config) else _live_parts
     app = App(surroundings, partial(make_parts, config, surroundings))
     dialogue = Dialogue(app)
-    opening = Connection(config, surroundings, stream=stream, on_event=app.exchange.see, resumption=resumption)
+
+    def see(event: Event) -> None:
+        app.exchange.see(event)
+        uploads.see(event)
+
+    opening = Connection(config, surroundings, stream=stream, on_event=see, resumption=resumption)
     with dialogue.end_signals():
         try:
             with ExitStack() as claim:
@@ -47,6 +55,7 @@ async def run_interactive(
                     if resumption is not None:
                         await connection.wait_for(lambda event: isinstance(event.payload, ResumeComplete))
                     app.begin(place)
+                    app.chore(uploads.begin(app.note))
                     code = await dialogue.run(connection)
                     claim.close()  # what is left to do can be broken off with Ctrl-C
         except asyncio.CancelledError:

@@ -9,7 +9,8 @@ from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
+from agent.redaction.redactor import RedactionError, Redactor
 
 LOG_BYTES = 2_000_000
 
@@ -23,16 +24,21 @@ class PrivateFileHandler(RotatingFileHandler):
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats a record, traceback included, and takes the live secrets out of the result."""
+    """Formats a record, traceback included, and takes secrets out of the result: those we hold, and what looks like
+    one."""
 
     def __init__(self, secrets: LiveSecrets) -> None:
         """`secrets`: the values that must not appear."""
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._secrets = secrets
+        self._redactor = Redactor(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text."""
-        return self._secrets.scrub(super().format(record))
+        """The record as text. One that cannot be redacted says no more than that there was one."""
+        try:
+            return self._redactor.text(super().format(record))
+        except RedactionError:
+            head = f"{self.formatTime(record)} {record.levelname} {record.name}"
+            return f"{head}: (a line that could not be redacted; it is left out)"
 
 
 def set_up_logging(state_dir: Path, secrets: LiveSecrets, *, debug: bool) -> Path:

@@ -6,10 +6,8 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +17,13 @@ from pydantic import ValidationError
 
 from agent.cli.args import mcp_parser
 from agent.cli.exit_codes import ExitCode
-from agent.config import ConfigError, LoadedConfig, McpServer, config_dir, describe, load_config, state_dir
-from agent.config_loading import expand_path, is_present, looks_secret, printable, read_object
+from agent.cli.user_config import read_user_file, user_file, write_user_file
+from agent.config import ConfigError, LoadedConfig, McpServer, describe, load_config, state_dir
+from agent.config_loading import printable
 from agent.hub.tokens import resolve_hf_token
 from agent.llm.credentials import clean_hf_token
-from agent.protocol.private_files import make_private_dir
-from agent.sessions.redact import LiveSecrets, child_environment
+from agent.redaction.live import LiveSecrets, child_environment
+from agent.redaction.names import is_secret_name
 from agent.tools.mcp.addresses import Place, address_text, secrets_of
 from agent.tools.mcp.server import RemoteServer
 from agent.ui.sanitize import clip
@@ -73,8 +72,7 @@ def run_mcp(argv: Sequence[str], *, environ: Mapping[str, str], cwd: Path, out: 
             mcp_parser(name).error(f"unrecognized arguments: {' '.join(other)}")
     except SystemExit as end:  # argparse has said why
         return end.code if isinstance(end.code, int) else ExitCode.USAGE
-    named = parsed.config or environ.get("ML_INTERN_CLI_CONFIG")
-    file = expand_path(named, environ, cwd) if named else config_dir(environ) / "cli_agent_config.json"
+    file = user_file(environ, cwd, parsed.config)
     setting = _Setting(environ, cwd, out, file, Path(parsed.config) if parsed.config else None)
     try:
         return _COMMANDS[name](parsed, program, setting)
@@ -148,13 +146,13 @@ def _add(parsed: argparse.Namespace, program: list[str], setting: _Setting) -> i
     name = parsed.name
     if not _NAME.fullmatch(name):
         raise UsageError(f"{clip(name, 60)!r} cannot be a name: use letters, digits, '.', '_' and '-', at most 40")
-    data = read_object(setting.file) if is_present(setting.file) else {}
+    data = read_user_file(setting.file)
     servers = _servers_in(data, setting.file)
     if name in servers:
         raise UsageError(f"{name} is in {setting.file} already; 'ml-intern mcp remove {name}' removes it")
     entry = _entry(parsed, program)
     data["mcpServers"] = {**servers, name: entry}
-    _write(setting.file, data, is_private=bool({"env", "headers"} & entry.keys()))
+    write_user_file(setting.file, data, is_private=bool({"env", "headers"} & entry.keys()))
     print(f"Added {name} to {setting.file}. 'ml-intern mcp test {name}' tries it.", file=setting.out)
     for variable in dict.fromkeys(re.findall(r"\$\{(\w+)\}", json.dumps(entry))):
         if variable not in setting.environ:
@@ -208,17 +206,17 @@ def _literal_secrets(entry: Mapping[str, Any]) -> list[str]:
     named = [
         (f"{part} {name}", name, value) for part in ("env", "headers") for name, value in entry.get(part, {}).items()
     ]
-    return [key for key, name, value in named if looks_secret(name) and not _VARIABLE.search(value)]
+    return [key for key, name, value in named if is_secret_name(name) and not _VARIABLE.search(value)]
 
 
 def _remove(parsed: argparse.Namespace, _program: list[str], setting: _Setting) -> int:
-    data = read_object(setting.file) if is_present(setting.file) else {}
+    data = read_user_file(setting.file)
     servers = _servers_in(data, setting.file)
     if parsed.name not in servers:
         there = f"; there is: {', '.join(map(printable, servers))}" if servers else ""
         raise UsageError(f"there is no MCP server {clip(parsed.name, 60)} in {setting.file}{there}")
     data["mcpServers"] = {name: entry for name, entry in servers.items() if name != parsed.name}
-    _write(setting.file, data, is_private=False)
+    write_user_file(setting.file, data)
     print(f"Removed {parsed.name} from {setting.file}.", file=setting.out)
     return ExitCode.OK
 
@@ -228,30 +226,6 @@ def _servers_in(data: Mapping[str, Any], file: Path) -> dict[str, Any]:
     if not isinstance(servers, dict):
         raise UsageError(f"{file}: mcpServers is not an object; mend it by hand")
     return servers
-
-
-def _write(file: Path, data: dict[str, Any], *, is_private: bool) -> None:
-    """Put `data` in place of the file, all at once. It is nobody else's to read if it was not, or if `is_private`."""
-    target = file.resolve()  # a link stays one
-    try:
-        text, mode = target.read_text("utf-8-sig"), target.stat().st_mode & 0o777
-    except FileNotFoundError:
-        text, mode = "", 0o600
-        if not target.parent.exists():
-            make_private_dir(target.parent)
-    indent = re.search(r"^\{\r?\n([ \t]+)\"", text)
-    content = json.dumps(data, indent=indent[1] if indent else 2, ensure_ascii=False) + "\n"
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as new:
-            new.write(content)
-            new.flush()
-            os.fsync(new.fileno())
-        Path(temporary).chmod(mode & 0o600 if is_private else mode)
-        Path(temporary).replace(target)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 # --- test ------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from agent.ui.notices import operation_lines
 def run_rewind(argv: Sequence[str], config: Config, surroundings: Surroundings, out: TextIO) -> int:
     """Do what `argv` (the words after `rewind`) asks for and print what came of it; returns the exit code."""
     try:
-        parsed = _parser().parse_args(argv)
+        parsed = rewind_parser().parse_args(argv)
     except SystemExit as end:  # argparse has said why
         return end.code if isinstance(end.code, int) else ExitCode.USAGE
     try:
@@ -38,7 +38,8 @@ def run_rewind(argv: Sequence[str], config: Config, surroundings: Surroundings, 
     return ExitCode.OK
 
 
-def _parser() -> argparse.ArgumentParser:
+def rewind_parser() -> argparse.ArgumentParser:
+    """What `ml-intern sessions rewind` takes."""
     parser = argparse.ArgumentParser(
         prog="ml-intern sessions rewind",
         description="Take back the last turns of a saved session: what was said, and what was done to files.",

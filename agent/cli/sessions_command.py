@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from agent.cli import sft_command
 from agent.cli.exit_codes import ExitCode
-from agent.cli.sessions_views import (
-    as_json,
-    conversation_text,
-    events_json,
-    head_text,
-    list_text,
-    markdown,
-    messages_json,
-    session_json,
-)
+from agent.cli.exports import FORMATS, Source, export_text, format_of, redactor_for, write_export, written_text
+from agent.cli.sessions_views import as_json, conversation_text, head_text, list_text, messages_json, session_json
 from agent.config_loading import state_dir
+from agent.redaction.live import LiveSecrets
 from agent.sessions.errors import AmbiguousSessionError, SessionError, SessionNotFoundError
-from agent.sessions.index import SessionIndex
-from agent.sessions.redact import LiveSecrets
+from agent.sessions.index import SessionIndex, SessionInfo
 from agent.sessions.restore import restore
 from agent.ui.sanitize import clip
 from agent.ui.tool_lines import counted
@@ -54,7 +47,7 @@ def run_sessions(argv: list[str], *, environ: Mapping[str, str], cwd: Path, out:
     if not argv or (argv[0].startswith("-") and argv[0] not in {"-h", "--help"}):
         argv = ["list", *argv]
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = sessions_parser().parse_args(argv)
     except SystemExit as end:  # argparse has said why
         return end.code if isinstance(end.code, int) else ExitCode.USAGE
     place = Place(SessionIndex(state_dir(environ)), environ, cwd, out)
@@ -73,11 +66,13 @@ def _complain(error: Exception, code: ExitCode) -> ExitCode:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def sessions_parser() -> argparse.ArgumentParser:
+    """What `ml-intern sessions` takes."""
     parser = argparse.ArgumentParser(
         prog="ml-intern sessions",
-        description="List, read, remove, name and export kept sessions. ID is an id or its first characters,\n"
-        "a number of 'ml-intern sessions' in this directory, a title, or the path of a journal.",
+        description="List, read, remove, name and export kept sessions, and make training data of them.\n"
+        "ID is an id or its first characters, a number of 'ml-intern sessions' in this directory, a title, or the\n"
+        "path of a journal or of a session_….json file of the retired ml-intern.",
         epilog="'ml-intern sessions rewind --help' tells how to take back turns of a session.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -103,11 +98,15 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("rename", _rename, "give a session a title")
     sub.add_argument("id", metavar="ID")
     sub.add_argument("title", nargs="+", metavar="TITLE")
-    sub = add("export", _export, "write a session out in full")
+    sub = add("export", _export, "write a session out in full, without the secrets that can be recognised")
     sub.add_argument("id", metavar="ID")
-    sub.add_argument("--format", choices=["markdown", "json"], default="markdown", help="default: markdown")
+    first, *_ = FORMATS
+    sub.epilog = "formats:\n" + "\n".join(f"  {name:<12} {form.about}" for name, form in FORMATS.items())
+    sub.formatter_class = argparse.RawDescriptionHelpFormatter
+    sub.add_argument("--format", choices=list(FORMATS), help=f"default: by the ending of FILE, else {first}")
     sub.add_argument("-o", "--output", metavar="FILE", help="write to FILE (readable by you alone), not to stdout")
     sub.add_argument("--force", action="store_true", help="overwrite FILE")
+    sft_command.add_arguments(add("sft", _sft, sft_command.ABOUT))
     return parser
 
 
@@ -137,8 +136,15 @@ def _list(arguments: argparse.Namespace, place: Place) -> None:
         print(f"There are more: -n {2 * limit} lists twice as many.", file=place.out)
 
 
+def _find(text: str, place: Place) -> SessionInfo:
+    """The session meant by `text`, which may be a session file of the retired ml-intern."""
+    from agent.cli.saved_sessions import find_saved
+
+    return find_saved(text, place.cwd, state_dir(place.environ), LiveSecrets(place.environ))
+
+
 def _show(arguments: argparse.Namespace, place: Place) -> None:
-    info = place.index.find(arguments.id, place.cwd)
+    info = _find(arguments.id, place)
     restored = restore(info.path)
     if arguments.json:
         shown = {"session": session_json(info, restored), "messages": messages_json(restored)}
@@ -157,8 +163,13 @@ def _remove(arguments: argparse.Namespace, place: Place) -> None:
         if sys.stdin.readline().strip().casefold() not in {"y", "yes"}:
             print("Nothing was removed.", file=place.out)
             return
+    from agent.traces.uploads.outbox import Outbox
+
+    outbox = Outbox(state_dir(place.environ))
     for info in {info.path: info for info in found}.values():
         place.index.remove(info)
+        with contextlib.suppress(OSError):  # an entry without a journal leads nowhere: the next upload forgets it
+            outbox.remove(info.id)
         print(f"Removed {info.id[:8]} {clip(info.title, 60)}".rstrip(), file=place.out)
 
 
@@ -169,37 +180,39 @@ def _rename(arguments: argparse.Namespace, place: Place) -> None:
         raise UsageError("the title is empty; say 'ml-intern sessions rename ID TITLE'")
     info = place.index.find(arguments.id, place.cwd)
     place.index.rename(info, title, secrets)
+    _upload_again(info, place)
     print(f"{info.id[:8]} is now called {clip(title, 60)}", file=place.out)
 
 
+def _upload_again(info: SessionInfo, place: Place) -> None:
+    """What is on the Hub of a session has its old title."""
+    from agent.traces.uploads.outbox import Outbox
+
+    outbox = Outbox(state_dir(place.environ))
+    with contextlib.suppress(OSError):
+        if outbox.knows(info.id):
+            outbox.add(info.id, info.path)
+
+
 def _export(arguments: argparse.Namespace, place: Place) -> None:
-    info = place.index.find(arguments.id, place.cwd)
-    restored = restore(info.path)
-    if arguments.format == "json":
-        whole = {
-            "session": session_json(info, restored),
-            "messages": messages_json(restored),
-            "events": events_json(info.path, restored),
-        }
-        text = as_json(whole)
-    else:
-        text = markdown(info, restored)
-    if arguments.output is None:
-        print(text, file=place.out)
+    info = _find(arguments.id, place)
+    source = Source(info, state_dir(place.environ), redactor_for(place.environ))
+    output = None if arguments.output in (None, "-") else place.cwd / Path(arguments.output).expanduser()
+    form = arguments.format or (output and format_of(output)) or next(iter(FORMATS))
+    count = len(source.sub_agents) if FORMATS[form].lines_of is not None else 0
+    if output is None:
+        print(export_text(source, form), file=place.out)
+        if count:
+            print(f"ml-intern: {counted(count, 'sub-agent')} left out; -o FILE writes them too", file=sys.stderr)
         return
-    path = place.cwd / Path(arguments.output).expanduser()
-    _write_private(path, text + "\n", overwrite=arguments.force)
-    print(f"Written to {clip(str(path), 200)}", file=place.out)
-
-
-def _write_private(path: Path, text: str, *, overwrite: bool) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if overwrite else os.O_EXCL)
     try:
-        with open(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            if overwrite:
-                path.chmod(0o600)
-            file.write(text)
+        folder = write_export(source, form, output, overwrite=arguments.force)
     except FileExistsError as error:
-        raise UsageError(f"{path} exists; say --force to overwrite it") from error
+        raise UsageError(f"{error.filename} exists; say --force to overwrite it") from error
     except OSError as error:
-        raise SessionError(f"{path} cannot be written ({error.strerror or error})") from error
+        raise SessionError(f"{output} cannot be written ({error.strerror or error})") from error
+    print(clip(f"Written to {written_text(output, folder, count)}", 400), file=place.out)
+
+
+def _sft(arguments: argparse.Namespace, place: Place) -> None:
+    print(sft_command.make_rows(arguments, place.environ, place.cwd), file=place.out)

@@ -1,9 +1,8 @@
-"""Kept sessions as text, Markdown and JSON. What comes from a session cannot move the cursor."""
+"""Kept sessions as text and JSON. What comes from a session cannot move the cursor."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -16,11 +15,11 @@ from agent.sessions.index import SessionInfo
 from agent.sessions.reader import read_records
 from agent.sessions.records import dump_message
 from agent.sessions.restore import RestoredSession
+from agent.traces.saying import arguments_of
 from agent.ui.sanitize import clip, visible
 from agent.ui.tool_lines import call_summary, counted, tool_title
 
 WIDTH = 80
-_FENCE = re.compile(r"`{3,}")
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
@@ -75,7 +74,8 @@ def _said(message: Message) -> str:
 
 def _call_line(call: ToolCall, width: int) -> str:
     name = clip(tool_title(call.function.name), width)
-    return f"{name} {call_summary(call.function.name, _arguments(call), max(0, width - len(name) - 1))}".rstrip()
+    arguments = arguments_of(call.function.arguments)
+    return f"{name} {call_summary(call.function.name, arguments, max(0, width - len(name) - 1))}".rstrip()
 
 
 def _spoken(restored: RestoredSession) -> Iterator[Message]:
@@ -99,32 +99,6 @@ def _minute(time: datetime) -> str:
 
 def _cost(info: SessionInfo) -> str:
     return format_usd(info.cost_usd) + ("" if info.cost_known else " at most (some prices are unknown)")
-
-
-# --- Markdown --------------------------------------------------------------------------------------------------------
-
-
-def markdown(info: SessionInfo, restored: RestoredSession) -> str:
-    """The whole conversation, with what the tools were given and what they answered."""
-    results = {message.tool_call_id: message.content or "" for message in restored.transcript if message.role == "tool"}
-    parts = [f"# {visible(info.title, keep_newlines=False) or info.id}", _fenced(head_text(info, restored))]
-    for message in _spoken(restored):
-        parts.append("## You" if message.role == "user" else "## ml-intern")
-        parts.append(visible((message.content or "").strip()))
-        for call in message.tool_calls:
-            parts.append(f"**{visible(call.function.name, keep_newlines=False)}**")
-            parts.append(_fenced(json.dumps(_arguments(call), indent=2, ensure_ascii=False), "json"))
-            if call.id in results:
-                parts.append(_fenced(results[call.id]))
-    return "\n\n".join(part for part in parts if part)
-
-
-def _fenced(text: str, language: str = "") -> str:
-    """`text` as a code block that nothing in it can end."""
-    text = visible(text)
-    longest = max((len(fence) for fence in _FENCE.findall(text)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -154,7 +128,8 @@ def messages_json(restored: RestoredSession) -> list[dict[str, Any]]:
 
 def events_json(path: Path, restored: RestoredSession) -> list[dict[str, Any]]:
     """The events of the journal at `path`, with the arguments and outputs that it holds in messages."""
-    arguments = {call.id: _arguments(call) for message in restored.transcript for call in message.tool_calls}
+    calls = (call for message in restored.transcript for call in message.tool_calls)
+    arguments = {call.id: arguments_of(call.function.arguments) for call in calls}
     outputs = {message.tool_call_id: message.content for message in restored.transcript if message.role == "tool"}
     held: dict[str, tuple[str, Mapping[Any, Any]]] = {
         "tool_call": ("arguments", arguments),
@@ -172,12 +147,3 @@ def events_json(path: Path, restored: RestoredSession) -> list[dict[str, Any]]:
             item["arguments"] = arguments.get(item.get("tool_call_id"))
         events.append({"seq": record.seq, "timestamp": record.ts, "event_type": event_type, "data": data})
     return events
-
-
-def _arguments(call: ToolCall) -> dict[str, Any]:
-    """The arguments of a call as an object; what is none comes under `_raw`."""
-    try:
-        arguments = json.loads(call.function.arguments)
-    except (ValueError, RecursionError):
-        arguments = None
-    return arguments if isinstance(arguments, dict) else {"_raw": call.function.arguments}

@@ -9,7 +9,8 @@ import os
 import platform
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ from agent.cli.config_checks import check_rules, unknown_settings
 from agent.cli.dotenv_layers import load_dotenv_layers
 from agent.cli.exit_codes import ExitCode
 from agent.cli.log_setup import set_up_logging
+from agent.cli.sharing import Uploads, own_environment
 from agent.cli.stdin_prompt import PromptError, PromptInput, read_prompt
-from agent.config import Config, ConfigError, LoadedConfig, cache_dir, config_dir, load_config, state_dir
-from agent.config_loading import home_dir
+from agent.config import Config, ConfigError, cache_dir, config_dir, load_config, state_dir
+from agent.config_loading import expand_path, home_dir
 from agent.core.agent_loop import Resumption
 from agent.core.services import create_services
 from agent.core.surroundings import Surroundings
@@ -41,8 +43,8 @@ from agent.llm.params import (
 from agent.llm.replay import DEMO
 from agent.protocol.events import ErrorRaised, Event
 from agent.protocol.messages import utc_now
+from agent.redaction.live import LiveSecrets
 from agent.sessions.errors import SessionError
-from agent.sessions.redact import LiveSecrets
 from agent.ui.renderer import Renderer
 
 if TYPE_CHECKING:
@@ -70,6 +72,22 @@ class Model:
     notice: str
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A session that the person asks for. `own_environ`: see `agent.cli.sharing.own_environment`."""
+
+    arguments: Arguments
+    config: Config
+    prompt: PromptInput
+    cwd: Path
+    own_environ: Mapping[str, str] = field(repr=False)
+
+    @property
+    def headless(self) -> bool:
+        """Whether nobody is there to talk to."""
+        return self.prompt.text is not None
+
+
 def run(arguments: Arguments) -> int:
     """Do what the person asked for; returns the exit code. Errors that are theirs to mend are one line on stderr."""
     try:
@@ -95,6 +113,10 @@ def _run(arguments: Arguments) -> int:
         config_file=Path(arguments.config_file) if arguments.config_file else None,
         flags=arguments.flags,
     )
+    for text in loaded.notes:
+        _warn(text)
+    if arguments.config_file:  # whatever reads or writes the person's file later in this run means this one
+        os.environ["ML_INTERN_CLI_CONFIG"] = str(expand_path(arguments.config_file, os.environ, cwd))
     if arguments.command == "sessions":
         from agent.cli.rewind_command import run_rewind
 
@@ -109,7 +131,7 @@ def _run(arguments: Arguments) -> int:
     prompt = read_prompt(arguments, sys.stdin)
     for text in prompt.notices:
         _warn(text)
-    return asyncio.run(_start(arguments, loaded, prompt, cwd))
+    return asyncio.run(_start(Request(arguments, loaded.config, prompt, cwd, own_environment(dotenv, cwd))))
 
 
 async def _see_to_work(arguments: Arguments, config: Config, cwd: Path) -> int:
@@ -144,11 +166,10 @@ def _working_directory() -> Path:
         ) from error
 
 
-async def _start(arguments: Arguments, loaded: LoadedConfig, prompt: PromptInput, cwd: Path) -> int:
-    headless = prompt.text is not None
-    renderer = _headless_renderer(arguments) if headless else None
+async def _start(request: Request) -> int:
+    renderer = _headless_renderer(request.arguments) if request.headless else None
     try:
-        return await _start_session(arguments, loaded.config, prompt, cwd, renderer)
+        return await _start_session(request, renderer)
     except (StartError, UnknownModelError, SessionError) as error:
         code = error.code if isinstance(error, StartError) else ExitCode.USAGE
         kind = error.kind if isinstance(error, StartError) else "usage"
@@ -160,20 +181,19 @@ async def _start(arguments: Arguments, loaded: LoadedConfig, prompt: PromptInput
         return code
 
 
-async def _start_session(
-    arguments: Arguments, config: Config, prompt: PromptInput, cwd: Path, renderer: Renderer | None
-) -> int:
+async def _start_session(request: Request, renderer: Renderer | None) -> int:
+    arguments, config, cwd = request.arguments, request.config, request.cwd
     check_rules(config.permissions)
     for warning in unknown_settings(os.environ):
         _warn(warning)
-    saved = await _saved_session(arguments, cwd, headless=renderer is not None)
+    saved = await _saved_session(arguments, cwd, headless=request.headless)
     if saved is not None and "model_name" not in arguments.flags and _is_known_model(saved.model):
         config = config.model_copy(update={"model_name": saved.model})
-    hf_token = await _hf_token(config, headless=renderer is not None)
+    hf_token = await _hf_token(config, headless=request.headless)
     secrets = LiveSecrets(os.environ, {"HF_TOKEN": hf_token})
     set_up_logging(state_dir(os.environ), secrets, debug=arguments.debug)
     model = await _choose_model(config, hf_token)
-    if model is None and renderer is None:
+    if model is None and not request.headless:
         from agent.cli.first_run import ask_for_model
 
         first = await ask_for_model(os.environ)
@@ -183,6 +203,19 @@ async def _start_session(
         secrets.add("HF_TOKEN", hf_token)
     if model is None:
         raise StartError(NO_MODEL, ExitCode.CREDENTIALS, "no_credentials")
+    _check_route(model, hf_token)
+    is_demo = model.name == DEMO and saved is None
+    workspace = Path(tempfile.mkdtemp(prefix="ml-intern-demo-")) if is_demo else cwd
+    surroundings = _surroundings(workspace, hf_token, headless=request.headless)
+    uploads = Uploads.of(config, surroundings, request.own_environ, cwd)
+    resumption = _resumption(arguments, saved)
+    if renderer is None:
+        return await _converse(arguments, config, model, uploads, resumption)
+    return await _run_prompt(request, config, model, uploads, renderer, resumption)
+
+
+def _check_route(model: Model, hf_token: str | None) -> None:
+    """Whether the model can be called; if so, what that takes is made ready. Raises `StartError`."""
     route = resolve_route(model.name)
     if problem := missing_credentials(route, os.environ, hf_token):
         raise StartError(problem, ExitCode.CREDENTIALS, "no_credentials")
@@ -190,19 +223,29 @@ async def _start_session(
         from agent.llm.litellm_backend import warm_in_background
 
         warm_in_background()
-    is_demo = model.name == DEMO and saved is None
-    workspace = Path(tempfile.mkdtemp(prefix="ml-intern-demo-")) if is_demo else cwd
-    resumption = _resumption(arguments, saved)
-    surroundings = _surroundings(workspace, hf_token, headless=renderer is not None)
-    if renderer is None:
-        where = "in a sandbox" if config.tool_runtime == "sandbox" else "here"
-        place = f"{model.notice}{describe_provider(route, os.environ)}; tools run {where}"
-        return await _converse(arguments, config, model, surroundings, place, resumption)
-    _warn(f"{model.notice}{describe_route(route, os.environ)}; workspace {workspace}")
+
+
+async def _run_prompt(
+    request: Request,
+    config: Config,
+    model: Model,
+    uploads: Uploads,
+    renderer: Renderer,
+    resumption: Resumption | None,
+) -> int:
+    surroundings, arguments = uploads.surroundings, request.arguments
+    route = resolve_route(model.name)
+    _warn(f"{model.notice}{describe_route(route, os.environ)}; workspace {surroundings.workspace}")
     from agent.cli.headless import run_headless
 
     settings = config.model_copy(update={"model_name": model.name, "yolo_mode": True})
-    code = await run_headless(settings, surroundings, prompt.text or "", renderer, not arguments.no_stream, resumption)
+    await uploads.begin(_warn)
+    try:
+        code = await run_headless(
+            settings, surroundings, request.prompt.text or "", renderer, not arguments.no_stream, resumption
+        )
+    finally:
+        await uploads.end()
     _finish(renderer, code)
     return _unless_unwritten(renderer, code)
 
@@ -267,15 +310,19 @@ async def _converse(
     arguments: Arguments,
     config: Config,
     model: Model,
-    surroundings: Surroundings,
-    place: str,
+    uploads: Uploads,
     resumption: Resumption | None,
 ) -> int:
     _check_terminal()
     from agent.cli.interactive import run_interactive
 
+    where = "in a sandbox" if config.tool_runtime == "sandbox" else "here"
+    place = f"{model.notice}{describe_provider(resolve_route(model.name), os.environ)}; tools run {where}"
     settings = config.model_copy(update={"model_name": model.name})
-    return await run_interactive(settings, surroundings, place, stream=not arguments.no_stream, resumption=resumption)
+    try:
+        return await run_interactive(settings, uploads, place, stream=not arguments.no_stream, resumption=resumption)
+    finally:
+        await uploads.end()
 
 
 NO_MODEL = """\

@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent.cli.status import Status
-from agent.sessions.redact import child_environment
+from agent.core.git_head import head_file, read_branch
+from agent.redaction.live import child_environment
 from agent.ui.sanitize import clip
 from agent.ui.status_line import Fragments, StatusFacts, custom_fragments, status_fragments
 
@@ -94,37 +94,17 @@ class GitBranch:
 
     def _read(self) -> None:
         try:
-            head = _head_file(self._workspace)
+            head = head_file(self._workspace)
             if head is None:
                 self.name, self._seen = None, None
                 return
             status = head.stat()
             seen = (head, status.st_mtime_ns, status.st_ino)  # git puts a new file in place of the old one
             if seen != self._seen:
-                with head.open("rb") as file:
-                    self.name = _branch(file.read(_MAX_BYTES).decode("utf-8", "replace"))
+                self.name = read_branch(head)
                 self._seen = seen
         except (OSError, ValueError):  # unreadable, or just being replaced
             self.name, self._seen = None, None
-
-
-def _head_file(workspace: Path) -> Path | None:
-    for directory in (workspace, *workspace.parents):
-        git = directory / ".git"
-        if git.is_dir():
-            return git / "HEAD"
-        if git.is_file():  # a worktree or a submodule
-            with git.open("rb") as file:
-                link = re.match(r"gitdir:\s*(.+)", file.read(_MAX_BYTES).decode("utf-8", "replace"))
-            return directory / link[1].strip() / "HEAD" if link else None
-    return None
-
-
-def _branch(head: str) -> str | None:
-    if reference := re.match(r"ref:\s*refs/(?:heads/)?(\S+)", head):
-        return None if reference[1] == ".invalid" else reference[1]  # where refs are kept in another way
-    commit = re.match(r"[0-9a-f]{40,64}\s*$", head)
-    return commit[0][:7] if commit else None
 
 
 # --- the person's own command -----------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Any
 
 from agent.compute.job_commands import readable
 from agent.protocol.compute import Stage
+from agent.redaction.names import is_secret_name
 
 _STAGES: dict[str, Stage] = {
     "SCHEDULING": "queued",
@@ -22,7 +22,6 @@ _STAGES: dict[str, Stage] = {
     "CANCELLED": "canceled",
     "DELETED": "gone",
 }
-_SECRET_NAME = re.compile(r"token|secret|passw|api_?key|access_?key|credential", re.IGNORECASE)
 
 
 def stage_of(word: str) -> Stage:
@@ -121,10 +120,7 @@ def schedule_row(info: Any) -> ScheduleRow:
 
 def _spec(spec: Any) -> dict[str, Any]:
     """What a job and the specification of one to come have in common."""
-    env = {
-        name: "(hidden)" if _SECRET_NAME.search(name) else str(value)
-        for name, value in (spec.environment or {}).items()
-    }
+    env = {name: "(hidden)" if is_secret_name(name) else str(value) for name, value in (spec.environment or {}).items()}
     return {
         "image": spec.docker_image or (f"hf.co/spaces/{spec.space_id}" if spec.space_id else ""),
         "command": readable([*(spec.command or ()), *(spec.arguments or ())]),

@@ -39,8 +39,18 @@ async def configure(session: Session, settings: Mapping[str, Any]) -> None:
     if "cap_usd" in settings:
         session.set_cap(cap_usd)
         await report_spending(session, None)
+    if "share_traces" in settings:
+        await _share(session, settings["share_traces"] is True)
     session.record_settings()
     await session.send_event(session.settings(tuple(settings)))
+
+
+async def _share(session: Session, on: bool) -> None:
+    """Share this conversation and later ones from now on, or no more."""
+    session.config = session.config.model_copy(update={"share_traces": on})
+    if on and session.record.share is not None:
+        session.record.share.insist()
+    await session.record.sync()  # what is said from now on may be the end of this session
 
 
 async def _try_effort(session: Session, effort: str | None) -> None:

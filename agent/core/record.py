@@ -13,10 +13,13 @@ from typing import Any
 
 from agent.context_manager.manager import ContextManager
 from agent.core.disk import Disk
+from agent.core.git_head import current_branch
 from agent.core.known_files import KnownFiles
 from agent.protocol.events import Event
 from agent.protocol.messages import Message, ToolCall
+from agent.sessions import tool_lists
 from agent.sessions.journal import Journal
+from agent.traces.uploads.mark import Mark
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +36,16 @@ class Record:
         disk: Disk,
         write_head: Callable[[Journal], None],
         known_files: KnownFiles | None = None,
+        share: Mark | None = None,
     ) -> None:
         """`write_head` begins the file, when there is something to write: a session in which nothing was said leaves no
-        file behind."""
+        file behind. `share` marks it as one to be uploaded, if the person shares sessions."""
         self.history = history
         self.journal = journal
         self.known_files = known_files or KnownFiles()
+        self.share = share
         self._disk = disk
+        self._place: dict[str, Any] | None = None
         self._write_head = write_head
         self._is_begun = False
 
@@ -88,6 +94,25 @@ class Record:
         if self.journal and self._is_begun:
             self.journal.append_event(event)
 
+    async def note_place(self, workspace: Path, state_dir: Path, tools: Sequence[dict[str, Any]]) -> None:
+        """Write what is checked out in `workspace` and which tools the model has, where that is news."""
+        if self.journal is None:
+            return
+        place: dict[str, Any] = {}
+
+        def look() -> None:
+            place["git_branch"] = current_branch(workspace)
+            try:
+                place["tools"] = tool_lists.keep(state_dir, tools)
+            except OSError as error:
+                logger.warning("the list of tools cannot be kept: %s", error)
+            self._mark()
+
+        await self._patiently(look)
+        if place and place != self._place:
+            self._place = dict(place)
+            self.write("place", self._place)
+
     def running(self, calls: Sequence[ToolCall]) -> None:
         """Write that `calls` are about to run."""
         if self.journal:
@@ -99,7 +124,17 @@ class Record:
             return
         if (news := self.known_files.take_news()) and self._is_begun:
             self.journal.append_files(news)
-        await self._patiently(self.journal.sync)
+        journal = self.journal
+
+        def make_durable() -> None:
+            journal.sync()
+            self._mark()
+
+        await self._patiently(make_durable)
+
+    def _mark(self) -> None:
+        if self.share is not None and self._is_begun:
+            self.share()
 
     async def _patiently(self, work: Callable[[], None]) -> None:
         """Wait for the disk, but not forever: one that hangs must not take the session with it."""
@@ -113,8 +148,15 @@ class Record:
         """The conversation is over. Whoever still has something to say of it comes too late for the journal."""
         self.write("end", {"turns": turns})
         journal, self.journal = self.journal, None
-        if journal is not None:
-            await self._patiently(journal.close)
+        if journal is None:
+            return
+
+        def end() -> None:
+            journal.close()
+            if self.share is not None and self._is_begun:
+                self.share.close()
+
+        await self._patiently(end)
 
     # --- history ----------------------------------------------------------------------------------------------------
 

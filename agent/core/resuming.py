@@ -14,6 +14,7 @@ from agent.core.session import Session
 from agent.llm.params import UnknownModelError, resolve_route
 from agent.protocol.events import PlanUpdate, ResumeComplete
 from agent.protocol.messages import ToolCall, new_id, tool_message, utc_now
+from agent.redaction.cutting import beginning
 from agent.sessions.errors import JournalBusyError
 from agent.sessions.journal import Journal, journal_path
 from agent.sessions.records import shortened
@@ -126,14 +127,10 @@ def _complete(
         unfinished=tuple(_named(call) for call in restored.unfinished),
         cwd=restored.cwd if elsewhere else None,
         reasoning_effort=session.reasoning_effort,
-        last_prompt=_beginning(session.scrub(prompt), PROMPT_CHARS),
-        last_answer=_beginning(session.scrub(answer), ANSWER_CHARS),
+        last_prompt=beginning(session.scrub(prompt), PROMPT_CHARS),
+        last_answer=beginning(session.scrub(answer), ANSWER_CHARS),
         window_tokens=session.history.model_max_tokens,
     )
-
-
-def _beginning(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _named(call: ToolCall) -> str:

@@ -19,7 +19,7 @@ from agent.llm.credentials import clean_hf_token
 from agent.messaging.gateway import NotificationGateway
 from agent.protocol.compute import ComputeBackend
 from agent.protocol.messages import utc_now
-from agent.sessions.redact import LiveSecrets, child_environment
+from agent.redaction.live import LiveSecrets, child_environment
 from agent.tools.docs.library import DocsLibrary
 from agent.tools.mcp.addresses import Place
 from agent.tools.mcp.servers import McpServers

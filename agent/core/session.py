@@ -41,12 +41,15 @@ from agent.protocol.messages import ToolCall, new_id, user_message, utc_now
 from agent.protocol.modes import Mode
 from agent.protocol.operations import OpType
 from agent.protocol.tools import ApprovalContext, Brief, Findings
+from agent.redaction.live import LiveSecrets, child_environment
 from agent.sessions.checkpoints import Checkpoints
 from agent.sessions.journal import Journal, journal_path
-from agent.sessions.redact import LiveSecrets, child_environment
 from agent.sessions.restore import RestoredSession, TurnMark
 from agent.tools.propose_plan_tool import propose_plan_spec
 from agent.tools.sandbox.machines import Sandboxes
+from agent.traces.uploads.mark import Mark
+from agent.traces.uploads.outbox import Outbox
+from agent.traces.uploads.sharing import switched_off
 
 __all__ = ["Event", "OpType", "Session"]
 
@@ -155,7 +158,8 @@ class Session:
         self.started = utc_now()
         path = journal_path(self.surroundings.state_dir, self.session_id, self.started)
         journal = Journal.create(path, self.secrets) if self.config.save_sessions else None
-        self.record = Record(await self._new_history(), journal, self.disk, self._write_head)
+        share = self._mark(journal)
+        self.record = Record(await self._new_history(), journal, self.disk, self._write_head, share=share)
         if not self.cap_is_of_run:
             self.cap_usd = None
         self.summaries_to_skip = 0
@@ -171,6 +175,18 @@ class Session:
         self._assumed_mode = self.policy.mode_before_plan if self.mode == "plan" else self.mode
         self.interruption.clear()
         self.window.learn()
+
+    def _mark(self, journal: Journal | None, earlier: str | None = None) -> Mark | None:
+        """What puts this session, which goes on from `earlier`, into the outbox of uploads."""
+        if journal is None:
+            return None
+        outbox, owner = Outbox(self.surroundings.state_dir), self.surroundings.shares_as
+        return Mark(outbox, self.session_id, journal.path, lambda: self.shares, earlier, owner)
+
+    @property
+    def shares(self) -> bool:
+        """Whether the person wants what is said now to be uploaded."""
+        return not switched_off(self.config, self.surroundings.environ)
 
     def _identify(self, session_id: str) -> None:
         """Take `session_id` for everything that is kept outside of the journal."""
@@ -240,7 +256,8 @@ class Session:
         self.started = restored.started
         history = await self._new_history()
         history.restore(restored.messages)
-        self.record = Record(history, journal, self.disk, self._write_head, KnownFiles(restored.known_files))
+        known_files, share = KnownFiles(restored.known_files), self._mark(journal, restored.session_id)
+        self.record = Record(history, journal, self.disk, self._write_head, known_files, share)
         self.parent_id = restored.session_id if session_id != restored.session_id else restored.parent
         self.inbox = Inbox()
         self.title, self.plan = restored.title, restored.plan

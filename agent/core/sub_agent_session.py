@@ -34,6 +34,7 @@ from agent.protocol.events import (
 )
 from agent.protocol.messages import utc_now
 from agent.protocol.tools import Brief
+from agent.redaction.cutting import beginning
 from agent.sessions.journal import Journal
 
 TOOL = "research"
@@ -211,7 +212,8 @@ class SubAgentSession(Session):
             case ToolLog():
                 await self.tell(payload.log)
             case ToolCallStarted():
-                line = f"{payload.tool}  {json.dumps(payload.arguments, ensure_ascii=False)[:ARGUMENTS_CHARS]}"
+                arguments = json.dumps(payload.arguments, ensure_ascii=False)
+                line = f"{payload.tool}  {beginning(arguments, ARGUMENTS_CHARS)}"
                 self._calls.append(line)
                 await self.tell(f"▸ {line}")
             case ToolOutput():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.llm.calls import Timeouts
 from agent.tools.process_session import SESSION_VARIABLE
+from agent.traces.uploads.entries import Owner
 
 __all__ = ["SESSION_VARIABLE", "Surroundings"]
 
@@ -28,6 +29,8 @@ class Surroundings:
     headless: bool = False
     hf_token: str | None = None
     hf_user: str | None = None
+    shares_as: Owner = field(default_factory=Owner)
+    """The account that sessions are shared by; unknown where there is none of the person's own."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     """How a retry waits."""
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -55,8 +55,8 @@ async def run_turn(session: Session, turn: TurnState) -> StepOutcome:
 
     Raises what agent/core/endings.py lists, `LLMCallError` and `CompactionFailedError`; history is valid in every case.
     """
-    if turn.iteration == 0 and await session.interruption.cancellable(session.router.begin_turn(session)):
-        session.history.set_tools(session.router.get_tool_specs_for_llm())
+    if turn.iteration == 0:
+        await _take_tools(session)
     while True:
         await before_step(session, turn)
         reply = await call_model(session, turn)
@@ -67,6 +67,15 @@ async def run_turn(session: Session, turn: TurnState) -> StepOutcome:
             continue  # the person has added something meanwhile: the answer was not the last word
         if outcome.kind != "continue":
             return outcome
+
+
+async def _take_tools(session: Session) -> None:
+    """Settle which tools the model has in this turn."""
+    changed = await session.interruption.cancellable(session.router.begin_turn(session))
+    specs = session.router.get_tool_specs_for_llm()
+    if changed:
+        session.history.set_tools(specs)
+    await session.record.note_place(session.workspace, session.surroundings.state_dir, specs)
 
 
 async def before_step(session: Session, turn: TurnState) -> None:

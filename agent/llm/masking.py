@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from agent.redaction.live import SHORTEST_SECRET
+from agent.redaction.names import is_secret_name
+from agent.redaction.redactor import RedactionError, Redactor
+
 MASK = "***"
-SHORTEST_SECRET = 8
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTHORIZATION", re.IGNORECASE)
-_PUBLIC_NAME = re.compile(r"(?:_FILE|_PATH|_DIR|_URL|_BASE|PARALLELISM|MAX_TOKENS)$", re.IGNORECASE)
-
+_LABEL = re.compile(r"\[REDACTED(?:_[A-Z_]{1,40})?\]")
+# Beyond what is a secret anywhere: a provider's error message is short, speaks of the key it was given, and shows a
+# part of it ("sk-ab***yz"). Here a word too many may go.
 _KEY = re.compile(
     r"""\b(?:
-        (?:sk|pk|rk|csk)-[\w*.-]{6,}                  # OpenAI, Anthropic, OpenRouter, DeepSeek, Stripe-like
-      | hf_\w{8,} | api_org_\w{8,}                    # Hugging Face
-      | gsk_\w{16,} | xai-\w{20,} | pplx-\w{16,} | nvapi-[\w-]{16,} | fw_\w{16,} | tgp_v1_[\w-]{16,} | vck_\w{16,}
-      | AIza[\w-]{16,} | ya29\.[\w-]{16,}             # Google
-      | (?:AKIA|ASIA)[A-Z0-9]{12,} | ABSK[\w+/=]{16,} # AWS
-      | gh[pousr]_\w{16,} | github_pat_\w{16,} | r8_\w{16,}
-      | eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*               # JSON web tokens
-      | (?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{32,}# long words of letters and digits: keys without a prefix
+        (?:sk|pk|rk|csk)-[\w*.-]{6,}
+      | hf_\w{8,} | api_org_\w{8,} | gsk_\w{8,} | (?:AKIA|ASIA)[A-Z0-9]{12,}
+      | (?:AIza|ya29\.)[\w-]{16,} | fw_\w{16,} | gh[pousr]_\w{16,}
+      | eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*
+      | (?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{32,} # long words of letters and digits: keys without a prefix
     )""",
     re.VERBOSE,
 )
@@ -41,8 +41,12 @@ def mask_secrets(text: str, environ: Mapping[str, str]) -> str:
     """`text` with `***` for everything that is a key in `environ` or looks like one. Idempotent."""
     for name, value in environ.items():
         secret = value.strip()
-        if len(secret) >= SHORTEST_SECRET and _SECRET_NAME.search(name) and not _PUBLIC_NAME.search(name):
+        if len(secret) >= SHORTEST_SECRET and is_secret_name(name):
             text = text.replace(secret, MASK)
     text = _USERINFO.sub(f"{MASK}@", text)
     text = _LABELLED.sub(lambda match: match["label"] + MASK, text)
-    return _KEY.sub(MASK, text)
+    text = _KEY.sub(MASK, text)  # before the shapes, which would leave the last letters of a shortened key
+    try:
+        return _LABEL.sub(MASK, Redactor().text(text))
+    except RedactionError:
+        return MASK

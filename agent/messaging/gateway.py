@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.config import Destination, MessagingConfig
@@ -20,6 +20,7 @@ from agent.messaging.words import (
     RetryableNotificationError,
     Ways,
 )
+from agent.redaction.redactor import RedactionError, Redactor
 
 if TYPE_CHECKING:
     import httpx
@@ -105,7 +106,11 @@ class NotificationGateway:
         if destination is None:
             return NotificationResult(request.destination, False, "unknown", "there is no such destination")
         try:
-            external_id = await self._with_retries(destination, request)
+            clean = replace(request, message=_redacted(request.message), title=_redacted(request.title or "") or None)
+            external_id = await self._with_retries(destination, clean)
+        except RedactionError:
+            problem = "the message could not be cleared of secrets; say it in other words"
+            return NotificationResult(request.destination, False, destination.provider, problem)
         except NotificationError as error:
             return NotificationResult(request.destination, False, destination.provider, str(error))
         except Exception as error:  # the door to outside: a notification must never break what it tells of
@@ -174,6 +179,11 @@ def _make_client() -> httpx.AsyncClient:
     import httpx
 
     return httpx.AsyncClient(follow_redirects=False)
+
+
+def _redacted(text: str) -> str:
+    """`text` without what looks like a secret. The values this program holds are taken out where they are known."""
+    return Redactor().text(text)
 
 
 async def _nowhere(_title: str, _message: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent.messaging.words import NotificationError, RetryableNotificationError
-from agent.web.pauses import pause_s
+from agent.protocol.pauses import pause_s
 
 if TYPE_CHECKING:
     import httpx

@@ -8,10 +8,10 @@ check until it handles the new one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-from agent.protocol.messages import utc_now
+from agent.protocol.messages import utc_now, utc_stamp
 from agent.protocol.modes import Mode
 
 ToolState = str
@@ -669,5 +669,9 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """The event as one JSON object: seq, timestamp (UTC, milliseconds, Z), event_type, data."""
-        stamp = self.timestamp.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {"seq": self.seq, "timestamp": stamp, "event_type": self.event_type, "data": self.data}
+        return {
+            "seq": self.seq,
+            "timestamp": utc_stamp(self.timestamp),
+            "event_type": self.event_type,
+            "data": self.data,
+        }

@@ -67,6 +67,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def utc_stamp(time: datetime) -> str:
+    """`time`, which is aware, as ISO 8601 in UTC with milliseconds and `Z`."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of the conversation, as it stays in history.

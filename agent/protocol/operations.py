@@ -21,7 +21,7 @@ class OpType(Enum):
     RESUME = "resume"  # {path, fork?: bool}
     RENAME = "rename"  # {title}
     CONFIGURE = "configure"  # {model_name?: str, mode?: Mode, yolo_mode?: bool, reasoning_effort?: str|None,
-    #                           cap_usd?: float|None}
+    #                           cap_usd?: float|None, share_traces?: bool}
     CONTEXT = "context"  # none; answered by `context_report`
     DIFF = "diff"  # none; answered by `workspace_diff`
     FEEDBACK = "feedback"  # {rating: "up" | "down", comment?: str}; answered by `feedback`

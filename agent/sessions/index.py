@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from agent.redaction.live import LiveSecrets
 from agent.sessions import lock
 from agent.sessions.checkpoint_pruning import forget
 from agent.sessions.errors import AmbiguousSessionError, JournalBusyError, JournalError, SessionNotFoundError
@@ -22,10 +23,11 @@ from agent.sessions.index_store import Entry, IndexStore, Name, ask, read_entry
 from agent.sessions.journal import Journal
 from agent.sessions.reader import writer_pid
 from agent.sessions.records import shortened
-from agent.sessions.redact import LiveSecrets
 
 SHORTEST_PREFIX = 4
 NEAR_MATCHES = 3
+_FILES_OF_A_SESSION = ("views/{}.html",)
+"""What others keep of a session below the state directory: agent/cli/trace_command.py."""
 MOST_DIGITS = 10
 """A longer number is no place in a list."""
 
@@ -77,7 +79,7 @@ class SessionIndex:
         return _info(ask(self._sessions_dir, lambda store: _find(store, text.strip(), cwd)))
 
     def remove(self, info: SessionInfo) -> None:
-        """Delete a session with all that is kept of it.
+        """Delete a session with all that is kept of it, but for the outbox of uploads: whoever calls this sees to that.
 
         Raises `JournalBusyError` while it is running, and `JournalError` when it cannot be removed.
         """
@@ -90,6 +92,8 @@ class SessionIndex:
                     for kept in ("spill", "agents"):
                         with contextlib.suppress(FileNotFoundError):
                             shutil.rmtree(self._state_dir / kept / info.id)
+                    for kept in _FILES_OF_A_SESSION:
+                        (self._state_dir / kept.format(info.id)).unlink(missing_ok=True)
                 info.path.unlink()
         except OSError as error:
             raise JournalError(f"{info.id} cannot be removed ({error.strerror or error})") from error

@@ -7,7 +7,6 @@ Files are private (0600 in 0700 directories) and have one writer at a time.
 
 from __future__ import annotations
 
-import json
 import logging
 import mmap
 import os
@@ -36,14 +35,14 @@ from agent.protocol.events import (
     WorkspaceDiff,
     WorkStatus,
 )
-from agent.protocol.messages import Message, ToolCall, utc_now
+from agent.protocol.messages import Message, ToolCall, utc_now, utc_stamp
 from agent.protocol.private_files import make_private_dir
 from agent.protocol.tools import FileFingerprint
+from agent.redaction.live import LiveSecrets
 from agent.sessions import lock
 from agent.sessions.errors import JournalBusyError, JournalError
 from agent.sessions.reader import writer_pid
-from agent.sessions.records import VERSION, dump_message, parse_record
-from agent.sessions.redact import LiveSecrets
+from agent.sessions.records import Record, dump_message, dump_record, parse_record
 
 logger = logging.getLogger(__name__)
 
@@ -237,9 +236,7 @@ class Journal:
     def _keep(self, kind: str, data: Mapping[str, Any]) -> None:
         """Add a record to what is to be written."""
         self._seq += 1
-        stamp = utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        record = {"v": VERSION, "seq": self._seq, "ts": stamp, "kind": kind, "data": data}
-        self._unwritten += (json.dumps(record, separators=(",", ":"), default=str) + "\n").encode("ascii")
+        self._unwritten += dump_record(Record(self._seq, utc_stamp(utc_now()), kind, dict(data)))
 
     def _write(self) -> None:
         """Write what waits, as far as that goes; where records were lost, a gap as soon as there is room for it."""

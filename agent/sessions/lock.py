@@ -55,6 +55,21 @@ def is_locked(path: Path) -> bool:
         os.close(fd)
 
 
+def has_locks(path: Path) -> bool:
+    """Whether the file system of `path` has locks at all: else `is_locked` says no of every file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        _lock(fd, True)
+    except OSError as error:
+        return error.errno not in _UNSUPPORTED
+    finally:
+        os.close(fd)
+    return True
+
+
 def _try_lock(fd: int, *, shared: bool) -> bool:
     try:
         _lock(fd, shared)

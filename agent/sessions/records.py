@@ -2,10 +2,11 @@
 
 | kind | data |
 |---|---|
-| `start` | id, parent, user, cwd, version, model, effort, cap_usd, headless, pid |
+| `start` | id, parent, user, cwd, version, model, effort, cap_usd, headless, pid; agent: the tool of a sub-agent |
 | `message` | see `dump_message` |
 | `event` | event_type, data (without what a message holds) |
 | `context` | reason, and `first_removed`: the id from which on history was taken back, or `messages`: the new history |
+| `place` | git_branch, tools: the SHA-256 of the list that agent/sessions/tool_lists.py keeps |
 | `model` | model, effort |
 | `cap` | cap_usd |
 | `title` | title, by: `person` or `auto` |
@@ -15,6 +16,9 @@
 | `resume` | cwd, version, pid |
 | `gap` | records: how many are missing here, because the disk refused them for too long |
 | `end` | turns |
+
+A journal that was made of a session file of the retired ml-intern has `imported` in its `start` ({path, sha256}) and in
+its `end` (true).
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from datetime import datetime
 from typing import Any, TypeGuard, get_args
 
 from agent.protocol.messages import FunctionCall, Message, Role, ToolCall
+from agent.redaction.cutting import beginning
 from agent.sessions.errors import JournalFormatError
 
 VERSION = 1
@@ -48,6 +53,12 @@ class Record:
     ts: str
     kind: str
     data: dict[str, Any]
+
+
+def dump_record(record: Record) -> bytes:
+    """`record` as a line of a journal, with its end."""
+    whole = {"v": VERSION, "seq": record.seq, "ts": record.ts, "kind": record.kind, "data": record.data}
+    return (json.dumps(whole, separators=(",", ":"), default=str) + "\n").encode("ascii")
 
 
 def parse_record(line: bytes) -> Record | None:
@@ -112,7 +123,4 @@ def _load_call(data: Mapping[str, Any]) -> ToolCall:
 
 def shortened(text: str) -> str:
     """`text` as a title: one line of at most `TITLE_CHARS` characters, with an ellipsis where it was cut."""
-    line = " ".join(text.split())
-    if len(line) <= TITLE_CHARS:
-        return line
-    return line[: TITLE_CHARS - 1].rstrip() + "…"
+    return beginning(" ".join(text.split()), TITLE_CHARS)

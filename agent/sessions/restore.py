@@ -79,7 +79,7 @@ def restore(path: Path) -> RestoredSession:
     Raises `JournalError` when the file cannot be read or holds no session, `JournalFormatError` when a newer ml-intern
     has written it.
     """
-    replay = _Replay()
+    replay = Replay()
     records = read_records(path)
     for record in records:
         replay.add(record)
@@ -94,7 +94,7 @@ def messages_before(path: Path, message_id: str) -> tuple[Message, ...] | None:
 
     Raises as `restore` does.
     """
-    replay = _Replay()
+    replay = Replay()
     for record in read_records(path):
         if record.kind == "message" and record.data.get("id") == message_id:
             return tuple(replay.messages)
@@ -102,16 +102,26 @@ def messages_before(path: Path, message_id: str) -> tuple[Message, ...] | None:
     return None
 
 
-class _Replay:
-    """The state of a session while its records are played back."""
+class Replay:
+    """The state of a session while its records are played back.
+
+    `messages` is what the model is shown, `summary` the head facts. `said` is the message in the last record, and
+    `kept_seq` the record up to which the history stands since it (what came after that was taken back): None where the
+    last record said or took back nothing.
+    """
 
     def __init__(self) -> None:
+        """Nothing was played back yet."""
         self.messages: list[Message] = []
         self.last_seq = 0
-        self._summary = Summary()
+        self.said: Message | None = None
+        self.kept_seq: int | None = None
+        self.summary = Summary()
         self._transcript: list[Message] = []
         self._turns: list[TurnMark] = []
         self._first_seen: dict[str, int] = {}
+        self._rewritten: list[int] = []
+        """The records that changed history other than by what was said, as far as they stand."""
         self._plan: tuple[PlanItem, ...] = ()
         self._files: dict[Path, FileFingerprint] = {}
         self._cap_usd: float | None = None
@@ -124,7 +134,8 @@ class _Replay:
     def add(self, record: Record) -> None:
         """Play back one record; one that makes no sense is counted and changes nothing."""
         self.last_seq = record.seq
-        self._summary.add(record)
+        self.said = self.kept_seq = None
+        self.summary.add(record)
         handler = self._HANDLERS.get(record.kind)
         if handler is None:
             return
@@ -135,7 +146,7 @@ class _Replay:
 
     def result(self, path: Path, dropped: int) -> RestoredSession:
         """The session as it stands. Raises `JournalError` if there is none."""
-        summary = self._summary
+        summary = self.summary
         if not summary.started:
             raise JournalError(f"{path} holds no session; ml-intern sessions list shows those that can be opened")
         return RestoredSession(
@@ -165,7 +176,7 @@ class _Replay:
         )
 
     def _add_message(self, data: dict[str, Any]) -> None:
-        message = self._seen(load_message(data))
+        self.said = message = self._seen(load_message(data))
         if message.role == "system":
             return
         if message.role == "tool":
@@ -190,12 +201,22 @@ class _Replay:
             ids = [message.id for message in self.messages]
             del self.messages[ids.index(first_removed) :]
         if data.get("reason") in TAKEN_BACK:
-            # the latest record of what was kept; but a summary may be younger than what was taken back
-            last_kept = max((self._first_seen[message.id] for message in self.messages), default=0)
-            self._forget_after(min(last_kept, self._first_seen.get(str(first_removed), self.last_seq) - 1))
+            self._forget_after(self._last_kept(str(first_removed)))
+        else:
+            self._rewritten.append(self.last_seq)
+
+    def _last_kept(self, first_removed: str) -> int:
+        """The record up to which history stands, after an undo."""
+        before = self._first_seen.get(first_removed, self.last_seq) - 1
+        if first_removed in self._first_seen and before >= max(self._rewritten, default=0):
+            return before  # so do the compactions before it, also one that brought no message
+        # the latest record of what was kept; but a summary may be younger than what was taken back
+        return min(before, max((self._first_seen[message.id] for message in self.messages), default=0))
 
     def _forget_after(self, seq: int) -> None:
         """History is what it was after record `seq`: what came between that point and now never happened."""
+        self.kept_seq = seq
+        self._rewritten = [rewritten for rewritten in self._rewritten if rewritten <= seq]
         self._transcript = [message for message in self._transcript if self._first_seen[message.id] <= seq]
         self._turns = [mark for mark in self._turns if self._first_seen[mark.id] <= seq]
         self._plan = ()
@@ -230,7 +251,7 @@ class _Replay:
             if isinstance(lease_id := details.get("lease_id"), str):
                 self._charged_leases[lease_id] = self._charged_leases.get(lease_id, 0.0) + charge.usd
 
-    _HANDLERS: ClassVar[Mapping[str, Callable[[_Replay, dict[str, Any]], None]]] = {
+    _HANDLERS: ClassVar[Mapping[str, Callable[[Replay, dict[str, Any]], None]]] = {
         "start": _add_cap,
         "cap": _add_cap,
         "message": _add_message,

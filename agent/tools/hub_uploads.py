@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.config_loading import cache_dir, config_dir, state_dir
-from agent.hub.known_keys import holds_key
 from agent.hub.repos import matching, path_problem
 from agent.protocol.compute import ComputeError
 from agent.protocol.tools import ToolSession
+from agent.redaction.shapes import holds_key
 from agent.tools.arguments import ArgumentError, utf8_argument
 from agent.tools.files import FileToolError, describe_os_error, display_name, open_regular, resolve_path
 from agent.tools.hub_words import counted, optional_text, size_text
@@ -27,7 +27,7 @@ MAX_SEARCHED_BYTES = 1 << 20
 MAX_KEPT_BYTES = 64 << 20
 """So much of what was searched is uploaded from memory, the rest from the disk."""
 CARD = "README.md"
-_SECRET_NAMES = re.compile(r"\.?token|stored_tokens|credentials(?!.*\.(?:py|md|rst)$).*", re.IGNORECASE)
+_SECRET_FILES = re.compile(r"\.?token|stored_tokens|credentials(?!.*\.(?:py|md|rst)$).*", re.IGNORECASE)
 
 FetchFiles = Callable[[str, ToolSession], Awaitable[list[tuple[str, bytes]]]]
 """The files at a path where the session's tools run, if that is not this machine: their paths below it and contents;
@@ -151,7 +151,7 @@ class UploadReader:
     def _is_kept_back(self, folder: Path, name: str, session: ToolSession) -> bool:
         real = Path(os.path.realpath(folder / name))  # a link may lead anywhere
         leads_out = not real.is_relative_to(os.path.realpath(folder))
-        is_secret = _is_secret_name(name) or _is_secret_name(display_name(real, session.workspace))
+        is_secret = _is_secret_file(name) or _is_secret_file(display_name(real, session.workspace))
         return leads_out or is_secret or self._is_own(real)
 
 
@@ -206,7 +206,7 @@ def _fetched(
     base = local.rstrip("/").rsplit("/", 1)[-1]
     is_folder = local.endswith("/") or list(contents) != [base]
     names = matching(contents, patterns) if is_folder else list(contents)
-    left_out = {name for name in names if _is_secret_name(name)}
+    left_out = {name for name in names if _is_secret_file(name)}
     files = [_in_memory(name, contents[name]) for name in sorted(set(names) - left_out)]
     for name in sorted(set(names) - left_out):
         if len(contents[name]) <= MAX_SEARCHED_BYTES:
@@ -272,12 +272,12 @@ def _stamp(status: os.stat_result | None) -> str:
 
 
 def _require_harmless(*names: str) -> None:
-    if any(_is_secret_name(name) for name in names):
+    if any(_is_secret_file(name) for name in names):
         raise FileToolError(f"{names[0]} usually holds secrets; it is not uploaded.")
 
 
-def _is_secret_name(name: str) -> bool:
-    return is_sensitive_path(name) or bool(_SECRET_NAMES.fullmatch(name.rstrip("/").rsplit("/", 1)[-1]))
+def _is_secret_file(name: str) -> bool:
+    return is_sensitive_path(name) or bool(_SECRET_FILES.fullmatch(name.rstrip("/").rsplit("/", 1)[-1]))
 
 
 def _require_no_secret(where: str, data: bytes, session: ToolSession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 from agent.protocol.events import PlanItem, PlanUpdate
@@ -54,7 +55,7 @@ def plan_spec() -> ToolSpec:
 
 async def _handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
     try:
-        plan = _parse(arguments.get("todos"))
+        plan = tuple(replace(item, content=session.scrub(item.content)) for item in _parse(arguments.get("todos")))
     except ArgumentError as error:
         return ToolResult(f"The plan is unchanged: {error} Call plan_tool again with the whole list.", ok=False)
     await session.emit(PlanUpdate(plan))

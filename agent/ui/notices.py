@@ -111,8 +111,8 @@ def _resumed(payload: ResumeComplete) -> list[str]:
 
 
 def _settings(payload: SettingsChanged) -> list[str]:
-    if payload.changed == ("cap_usd",):
-        return []  # told by the budget's own status
+    if payload.changed in (("cap_usd",), ("share_traces",)):
+        return []  # told by the budget's own status, and by the command
     if payload.changed and set(payload.changed) <= {"mode", "yolo_mode"}:
         return [f"Mode {payload.mode}: {MEANINGS[payload.mode]}."]
     effort = f", effort {_one_line(payload.reasoning_effort)}" if payload.reasoning_effort else ""

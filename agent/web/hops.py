@@ -10,12 +10,12 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from agent.protocol.pauses import pause_s
 from agent.protocol.untrusted import harmless
 from agent.web.bodies import ACCEPTED_ENCODINGS, read_capped
 from agent.web.errors import WebError
 from agent.web.exchange import WebAnswer, WebRequest
 from agent.web.pace import Clock, Lanes
-from agent.web.pauses import pause_s
 from agent.web.reach import origin_of, shown_url
 from agent.web.transport import Connections
 

@@ -18,9 +18,9 @@ from typing import Any
 from agent.protocol.events import ToolLog
 from agent.protocol.messages import new_id, user_message, utc_now
 from agent.protocol.tools import ToolResult, ToolSpec
+from agent.redaction.live import LiveSecrets
 from agent.sessions.index import SessionIndex
 from agent.sessions.journal import Journal, journal_path
-from agent.sessions.redact import LiveSecrets
 from agent.sessions.restore import restore
 from tests.unit.core.loop import call, calls, running
 

@@ -25,7 +25,8 @@ class Fault:
     """What happens to requests instead of their answer: `status` with `body`, a cut, or a stall.
 
     `kind`: "answer" sends `status`/`body`/`headers`; "cut" closes without an answer; "after" lets the request take its
-    effect and then closes without an answer; "stall" never answers.
+    effect and then closes without an answer; "stall" never answers; "late" lets it take its effect and never answers;
+    "hold" waits for `resume()`, then answers as if nothing were.
     """
 
     method: str
@@ -68,7 +69,10 @@ class FakeHub(HttpFake):
         """Faults first, then the token, then the route."""
         request = exchange.request
         fault = self._due(request.method, request.path)
-        if fault is not None and fault.kind != "after":
+        if fault is not None and fault.kind == "hold":
+            await exchange.stall()
+            fault = None
+        if fault is not None and fault.kind not in ("after", "late"):
             await self._apply(fault, exchange)
             return
         if request.headers.get("authorization", "") not in ("", f"Bearer {self.token}"):
@@ -77,7 +81,7 @@ class FakeHub(HttpFake):
             return
         if fault is not None:
             await self._routed(_Unheard(exchange))
-            await exchange.cut()
+            await (exchange.cut() if fault.kind == "after" else exchange.stall())
         elif not await self._routed(exchange):
             await super().respond(exchange)
 

@@ -278,7 +278,7 @@ def test_show_config_as_json(with_secrets: LoadedConfig) -> None:
     show_config(with_secrets, out, as_json=True)
     items = {item["key"]: item for item in json.loads(out.getvalue())}
     assert items["yolo_mode"] == {"key": "yolo_mode", "value": True, "layer": "flags", "source": "--yolo"}
-    assert items["heartbeat_interval_s"]["source"] is None
+    assert items["prompt_cache_ttl"]["source"] is None
     assert items["mcpServers.r.headers.X-Api-Key"]["value"] == "***"
 
 
@@ -291,3 +291,12 @@ def test_what_would_repaint_the_terminal_is_escaped_and_still_json(place: Place)
     assert all(line.isprintable() for line in out.getvalue().splitlines())
     show_config(loaded, as_json, as_json=True)
     assert json.loads(as_json.getvalue())[0]["value"] == name
+
+
+def test_keys_that_do_nothing_any_more_are_told_of_and_not_refused(place: Place) -> None:
+    loaded = place.load({"auto_save_interval": 3, "mode": "plan"}, {"heartbeat_interval_s": 0})
+    assert loaded.config.mode == "plan"
+    assert len(loaded.notes) == 2
+    assert loaded.notes[0].startswith(f"{place.user}: auto_save_interval: does nothing any more")
+    assert loaded.notes[1].startswith(f"{place.project}: heartbeat_interval_s: does nothing any more")
+    assert place.load({}, {}).notes == ()

@@ -63,7 +63,6 @@ BAD_USER_FILES: list[tuple[Any, str]] = [
     ({"max_cost_usd": "a lot"}, "max_cost_usd: give an amount in US dollars"),
     ({"max_wall_s": "soon"}, "max_wall_s: give a duration such as 90m, 8h or 1h30m"),
     ({"max_wall_s": 0}, "max_wall_s: must be more than 0"),
-    ({"auto_save_interval": -1}, "auto_save_interval: must be at least 0"),
     ({"reasoning_effort": "hgih"}, "reasoning_effort: expected one of minimal, low, medium, high, xhigh, max; did you"),
     ({"tool_runtime": "docker"}, "tool_runtime: expected one of local, sandbox"),
     ({"mcpServers": {"a": {}}}, 'mcpServers.a: give it either a "command" to start or a "url"'),

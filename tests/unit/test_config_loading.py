@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import ConfigError, Layer
-from agent.config_loading import Tree, looks_secret, read_object, substitute
+from agent.config_loading import Tree, read_object, substitute
 from tests.unit.config_place import Place
 
 
@@ -165,13 +165,3 @@ def test_any_text_reads_as_an_object_or_as_a_named_problem(text: str) -> None:
             assert isinstance(read_object(path), dict)
         except ConfigError as error:
             assert str(error).startswith(f"{path}: ")
-
-
-@pytest.mark.parametrize("name", ["HF_TOKEN", "x-api-key", "Authorization", "password", "AWS_SECRET_ACCESS_KEY"])
-def test_names_that_look_secret(name: str) -> None:
-    assert looks_secret(name)
-
-
-@pytest.mark.parametrize("name", ["model_name", "TEAM", "HOME", "context_window"])
-def test_names_that_do_not(name: str) -> None:
-    assert not looks_secret(name)

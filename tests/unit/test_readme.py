@@ -22,8 +22,9 @@ from agent.cli.args import (
     run_parser,
 )
 from agent.cli.commands.registry import find
-from agent.cli.rewind_command import _parser as rewind_parser
-from agent.cli.sessions_command import _parser as sessions_parser
+from agent.cli.rewind_command import rewind_parser
+from agent.cli.sessions_command import sessions_parser
+from agent.cli.trace_command import trace_parser
 from agent.config_keys import Config
 from agent.protocol.modes import MODES
 from agent.ui.status_line import StatusFacts
@@ -72,7 +73,7 @@ def test_a_picture_is_small_and_needs_nothing_from_elsewhere(name: str) -> None:
 def test_every_flag_exists() -> None:
     named = {flag for code in CODE for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code)}
     of_work, of_mcp = (ps_parser(), gc_parser()), map(mcp_parser, MCP_COMMANDS)
-    of_sessions = (sessions_parser(), rewind_parser())
+    of_sessions = (sessions_parser(), rewind_parser(), trace_parser())
     parsers = (run_parser(), config_parser(), doctor_parser(), completion_parser(), *of_sessions, *of_work, *of_mcp)
     assert "--plain" in named
     assert named <= set().union(*(options(parser) for parser in parsers))

@@ -1,7 +1,6 @@
 """Slash commands: one decorated function each. Its docstring is its help; importing its module registers it."""
 
 from agent.cli.commands import (
-    coming,
     conversation,
     doctor,
     jobs,
@@ -11,6 +10,7 @@ from agent.cli.commands import (
     project,
     sessions,
     settings,
+    sharing,
     theme,
     turns,
     workspace,
@@ -19,7 +19,6 @@ from agent.cli.commands.registry import carry_out, command_hints, find, is_comma
 
 __all__ = [
     "carry_out",
-    "coming",
     "command_hints",
     "conversation",
     "doctor",
@@ -34,6 +33,7 @@ __all__ = [
     "runs_at_once",
     "sessions",
     "settings",
+    "sharing",
     "theme",
     "turns",
     "workspace",

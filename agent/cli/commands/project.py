@@ -28,17 +28,15 @@ from agent.ui.tool_lines import bytes_text
 
 if TYPE_CHECKING:
     from agent.cli.app import App
+    from agent.cli.status import Conversation
 
 GROUP: Group = "Workspace"
 LATER = "Changes count from the next conversation (/new): what the model was told at its start stays as it was."
 
-_FORMATS = {"markdown": ".md", "md": ".md", "json": ".json"}
+_SHORT = {"md": "markdown", "html": "html", "json": "json", "jsonl": "claude-code"}
+"""What people write for a format, and the endings of files."""
 _MOST_COPIES = 1000
 _SLUG_LENGTH = 40
-
-
-class ExportError(Exception):
-    """The session cannot be written where it was asked to be; the text says why."""
 
 
 # --- guidance for agents ----------------------------------------------------------------------------------------------
@@ -176,89 +174,85 @@ async def init(app: App, _argument: str) -> None:
 # --- this session as a file -------------------------------------------------------------------------------------------
 
 
-@command("export", "[markdown|json] [path]", group=GROUP, choices=("markdown", "json"))
-async def export(app: App, argument: str) -> None:
-    """Write this session to a file, as Markdown or JSON.
+EXPORTED_AS = ("markdown", "html", "json", "claude-code", "hub", "legacy")
+"""The formats of agent/cli/exports.py, which is too heavy to be read at every start."""
 
-    Without a path it gets a name of its own in the workspace. A file that exists is never overwritten: the new one gets
-    a number.
+
+@command("export", "[FORMAT] [path]", group=GROUP, choices=EXPORTED_AS)
+async def export(app: App, argument: str) -> None:
+    """Write this session to a file: markdown, html, json, claude-code, hub or legacy.
+
+    Secrets that can be recognised are taken out. Without a path it gets a name of its own in the workspace. A file that
+    exists is never overwritten: the new one gets a number.
     """
     from agent.sessions.errors import SessionError
 
-    wanted, suffix = _wanted(argument)
     conversation = app.status.conversation
     if not conversation.prompts:
         app.complain("There is nothing to export yet: ask something first.")
         return
-    name = f"ml-intern-{_slug(conversation.title) or date.today().isoformat()}-{conversation.session_id[:8]}{suffix}"
+    form, wanted = _wanted(argument)
+    if form is None:
+        app.complain(f"There is no format {clip(argument, 40)}; there are {', '.join(EXPORTED_AS)}, or give a path.")
+        return
     try:
-        path = await asyncio.to_thread(_export, app.state_dir, conversation.session_id, app.workspace / wanted, name)
-    except (SessionError, ExportError) as error:
+        wanted = app.workspace / wanted
+        said = await asyncio.to_thread(_export, app.state_dir, conversation, form, wanted)
+    except SessionError as error:
         app.complain(sentence(f"Nothing was exported: {visible(str(error), keep_newlines=False)}"))
     else:
-        app.say(f"Written to {visible(str(path), keep_newlines=False)}")
+        app.say(f"Written to {visible(said, keep_newlines=False)}")
 
 
-def _wanted(argument: str) -> tuple[Path, str]:
-    """The path in the argument, empty if there is none, and the suffix of the format; a path can say that, too."""
+def _wanted(argument: str) -> tuple[str | None, Path]:
+    """The format in the argument and the path, empty if there is none; a path can tell the format, too. None for a
+    single word that is neither."""
     first, _, rest = argument.partition(" ")
-    suffix = _FORMATS.get(first.lower())
-    path = Path(os.path.expanduser(argument if suffix is None else rest.strip()))  # noqa: PTH111 - Path's raises
-    return path, suffix or (".json" if path.suffix.lower() == ".json" else ".md")
+    form = _SHORT.get(first.lower(), first.lower())
+    given = rest.strip() if form in EXPORTED_AS else argument
+    if given[:1] in ("'", '"') and given[-1:] == given[:1]:
+        given = given[1:-1]
+    path = Path(os.path.expanduser(given))  # noqa: PTH111 - Path's raises
+    if form in EXPORTED_AS:
+        return form, path
+    is_word = re.fullmatch(r"[\w-]+", argument) is not None
+    return None if is_word else _SHORT.get(path.suffix.lower()[1:], "markdown"), path
 
 
 def _slug(title: str) -> str:
     return re.sub(r"[^\w.]+", "-", title.casefold())[:_SLUG_LENGTH].strip("-.")
 
 
-def _export(state_dir: Path, session_id: str, wanted: Path, name: str) -> Path:
-    """Write the session to `wanted`, or below it as `name` if it is a directory; returns where. Blocking.
+def _export(state_dir: Path, conversation: Conversation, form: str, wanted: Path) -> str:
+    """Write the session to `wanted`, or below it under a name of its own if it is a directory; returns where. Blocking.
 
-    Raises `SessionError` and `ExportError`.
+    Raises `SessionError`.
     """
-    text = _session_text(state_dir, session_id, as_json_file=name.endswith(".json"))
-    path = wanted / name if os.path.isdir(wanted) else wanted  # noqa: PTH112 - Path raises
+    from agent.cli.exports import FORMATS, ExportError, Source, redactor_for, write_export, written_text
+    from agent.sessions.errors import SessionNotFoundError
+    from agent.sessions.index import SessionIndex
+
+    try:
+        info = SessionIndex(state_dir).find(conversation.session_id)
+    except SessionNotFoundError as error:
+        raise ExportError("this session is not kept on disk (save_sessions in the settings)") from error
+    source = Source(info, state_dir, redactor_for(os.environ))
+    path = wanted
+    if os.path.isdir(wanted):  # noqa: PTH112 - Path raises
+        title = _slug(source.redactor.text(conversation.title)) or date.today().isoformat()
+        path = wanted / f"ml-intern-{title}-{info.id[:8]}{FORMATS[form].suffix}"
     for candidate in _free_names(path):
         try:
-            _write_new(candidate, text + "\n")
+            folder = write_export(source, form, candidate, overwrite=False)
         except FileExistsError:
             continue
         except (OSError, ValueError) as error:
             raise ExportError(f"{path} cannot be written ({getattr(error, 'strerror', None) or error})") from error
-        return candidate
+        return written_text(candidate, folder, len(source.sub_agents))
     raise ExportError(f"{path} and {_MOST_COPIES - 1} names like it exist; give another name")
-
-
-def _write_new(path: Path, text: str) -> None:
-    """Write a file that does not exist yet, for the person alone, whole or not at all. Raises OSError, ValueError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
 
 
 def _free_names(path: Path) -> Iterator[Path]:
     yield path
     for number in range(2, _MOST_COPIES + 1):
         yield path.with_name(f"{path.stem}-{number}{path.suffix}")
-
-
-def _session_text(state_dir: Path, session_id: str, *, as_json_file: bool) -> str:
-    """The session in full, as `ml-intern sessions export` writes it. Raises `SessionError` and `ExportError`."""
-    from agent.cli.sessions_views import as_json, events_json, markdown, messages_json, session_json
-    from agent.sessions.errors import SessionNotFoundError
-    from agent.sessions.index import SessionIndex
-    from agent.sessions.restore import restore
-
-    try:
-        info = SessionIndex(state_dir).find(session_id)
-    except SessionNotFoundError as error:
-        raise ExportError("this session is not kept on disk (save_sessions in the settings)") from error
-    restored = restore(info.path)
-    if not as_json_file:
-        return markdown(info, restored)
-    whole = {"session": session_json(info, restored), "messages": messages_json(restored)}
-    return as_json(whole | {"events": events_json(info.path, restored)})

@@ -50,8 +50,6 @@ class Command:
 REGISTRY: dict[str, Command] = {}
 """The commands by name, without their aliases."""
 
-_UNAVAILABLE: dict[str, str] = {}
-
 
 def command(
     name: str,
@@ -70,14 +68,6 @@ def command(
         return run
 
     return register
-
-
-def unavailable(name: str, text: str) -> None:
-    """Reserve `/name` for something that is not there yet: `text`, one sentence, says what to do until then.
-
-    It is in no help and no completion.
-    """
-    _UNAVAILABLE[name] = text
 
 
 def command_hints() -> list[CommandHint]:
@@ -102,7 +92,7 @@ def is_command(text: str) -> bool:
         return False
     word = text.split(maxsplit=1)[0]
     name = word[1:].lower()
-    is_known = not name or _named(name) is not None or name in _UNAVAILABLE
+    is_known = not name or _named(name) is not None
     return "/" not in name and (is_known or not os.path.exists(word))  # noqa: PTH110 - Path raises
 
 
@@ -115,14 +105,12 @@ def is_for_us(text: str) -> bool:
 def find(text: str) -> tuple[Command, str]:
     """The command in `text` and its argument.
 
-    Raises `ValueError` with suggestions for an unknown one, and with what to do instead for one that is not there yet.
+    Raises `ValueError` with suggestions for an unknown one.
     """
     word, *rest = text.split(maxsplit=1)
     name = word[1:].lower()
     if (known := _named(name)) is not None:
         return known, rest[0].strip() if rest else ""
-    if name in _UNAVAILABLE:
-        raise ValueError(_UNAVAILABLE[name])
     meant = _meant(name)
     hint = f" Did you mean {' or '.join(f'/{one}' for one in meant)}?" if meant else ""
     raise ValueError(f"There is no command /{clip(name, _NAME_COLUMNS)}.{hint} /help lists them all.")

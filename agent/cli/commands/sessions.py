@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.cli.commands.registry import command
@@ -12,10 +14,11 @@ from agent.ui.sanitize import visible
 
 if TYPE_CHECKING:
     from agent.cli.app import App
+    from agent.cli.saved_sessions import Listed
     from agent.sessions.index import SessionInfo
 
 
-@command("resume", "[id|text] [--all]")
+@command("resume", "[id|text|file] [--all]")
 async def resume(app: App, argument: str) -> None:
     """Go on with a saved session; --all: of any directory."""
     from agent.sessions.errors import SessionError
@@ -34,8 +37,11 @@ async def resume(app: App, argument: str) -> None:
 
 async def _choose(app: App, text: str, everywhere: bool) -> SessionInfo | None:
     """The session that `text` means, or that the person picks from the list; None: none. Raises `SessionError`."""
-    listed = await asyncio.to_thread(_sessions, app, "", everywhere)
+    from agent.cli.saved_sessions import open_legacy_sessions, opened, picked
+
+    listed: list[Listed] = [*await asyncio.to_thread(_sessions, app, "", everywhere)]
     if not text:
+        listed += await asyncio.to_thread(open_legacy_sessions, app.workspace, app.state_dir)
         if not listed:
             app.say("No other session is saved here." + ("" if everywhere else " /resume --all looks everywhere."))
             return None
@@ -44,18 +50,19 @@ async def _choose(app: App, text: str, everywhere: bool) -> SessionInfo | None:
     if not text:
         app.say("Nothing is resumed.")
         return None
-    if text.isdecimal() and 1 <= int(text) <= len(listed):
-        return listed[int(text) - 1]
+    if (chosen := picked(text, listed)) is not None:
+        return await opened(chosen, app.state_dir)
     return await _search(app, text, everywhere)
 
 
 async def _search(app: App, text: str, everywhere: bool) -> SessionInfo | None:
-    """By id or title, or by words that only one session has; several are listed."""
+    """By id, title or file, or by words that only one session has; several are listed."""
+    from agent.cli.saved_sessions import find_saved
+    from agent.redaction.live import LiveSecrets
     from agent.sessions.errors import SessionNotFoundError
-    from agent.sessions.index import SessionIndex
 
     try:
-        return await asyncio.to_thread(SessionIndex(app.state_dir).find, text)
+        return await asyncio.to_thread(find_saved, text, app.workspace, app.state_dir, LiveSecrets(os.environ))
     except SessionNotFoundError:
         found = await asyncio.to_thread(_sessions, app, text, everywhere)
         if not found:
@@ -77,7 +84,7 @@ def _sessions(app: App, query: str, everywhere: bool) -> list[SessionInfo]:
     return [info for info in found if info.id != app.status.conversation.session_id][:LISTED]
 
 
-def _show(app: App, listed: list[SessionInfo], *, numbered: bool = True) -> None:
+def _show(app: App, listed: Sequence[Listed], *, numbered: bool = True) -> None:
     from agent.cli.saved_sessions import session_line
 
     width = len(str(len(listed)))

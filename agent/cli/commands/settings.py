@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.cli.commands.money import cap_text, cost_text
 from agent.cli.commands.registry import Group, command
+from agent.cli.commands.sharing import traces_words
 from agent.cli.model_list import ModelMenu
 from agent.config_loading import cache_dir
 from agent.llm.catalog import RouterCatalog
@@ -113,7 +114,7 @@ def _refused(name: str, levels: tuple[str, ...], level: str) -> str:
 
 @command("status", group="Program", at_once=True)
 async def status(app: App, _argument: str) -> None:
-    """Show model, session, context and cost so far."""
+    """Show model, session, context and cost so far, and whether sessions are uploaded."""
     s, now = app.status, app.status.conversation
     title = f", “{visible(now.title, keep_newlines=False)}”" if now.title else ""
     app.say(
@@ -124,5 +125,6 @@ async def status(app: App, _argument: str) -> None:
         f"Turns:    {len(now.prompts)}, {now.model_calls} model calls\n"
         f"Tokens:   {now.prompt_tokens:,} in the last request, {now.total_tokens:,} in all\n"
         f"Cost:     {cost_text(now)}\n"
-        f"Cap:      {cap_text(s.budget)}"
+        f"Cap:      {cap_text(s.budget)}\n"
+        f"Traces:   {visible(await traces_words(app), keep_newlines=False)}"
     )

@@ -14,7 +14,7 @@ from agent.cli.doctor.place import look_around
 from agent.cli.doctor.report import Line, is_well, report_json, report_lines
 from agent.cli.exit_codes import ExitCode
 from agent.cli.log_setup import RedactingFormatter
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 
 
 def run_doctor(

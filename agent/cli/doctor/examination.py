@@ -13,7 +13,7 @@ from typing import Any
 from agent.cli.doctor import account, machine, models, settings
 from agent.cli.doctor.findings import Finding, Findings
 from agent.cli.doctor.place import Lookups, Place
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.ui.sanitize import visible
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ CHECKS = (
     _blocking("MCP servers", settings.mcp_servers),
     _blocking("notifications", settings.notifications),
     _blocking("state", settings.state),
+    Check("traces", settings.traces),
     _blocking("proxies", settings.network),
 )
 """In the order of the report."""

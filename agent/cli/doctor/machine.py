@@ -16,7 +16,7 @@ from agent.cli.doctor.findings import Finding, Findings
 from agent.cli.doctor.place import Place
 from agent.config import state_dir
 from agent.config_loading import home_dir
-from agent.sessions.redact import child_environment
+from agent.redaction.live import child_environment
 
 COMMAND_TIMEOUT_S = 4.0
 NARROW_COLUMNS = 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -9,9 +10,13 @@ from pathlib import Path
 
 from agent.cli.config_checks import check_rules, unknown_settings
 from agent.cli.doctor.findings import Finding, Findings
-from agent.cli.doctor.place import Place
-from agent.config import ConfigError, config_dir, state_dir
-from agent.config_loading import expand_path, find_project_file, is_present
+from agent.cli.doctor.place import Lookups, Place
+from agent.cli.sharing import sharing_words
+from agent.cli.user_config import user_file
+from agent.config import ConfigError, cache_dir, state_dir
+from agent.config_loading import find_project_file, is_present
+from agent.hub.whose import remembered_user
+from agent.llm.credentials import clean_hf_token
 from agent.llm.params import url_host
 from agent.ui.tool_lines import counted
 
@@ -35,10 +40,7 @@ def configuration(place: Place) -> Findings:
 
 
 def _layers(place: Place) -> Iterator[str]:
-    named = place.config_file or place.environ.get("ML_INTERN_CLI_CONFIG")
-    user = config_dir(place.environ) / "cli_agent_config.json"
-    if named:
-        user = expand_path(named, place.environ, place.cwd)
+    user = user_file(place.environ, place.cwd, str(place.config_file) if place.config_file else None)
     yield f"user file {user}{'' if is_present(user) else ' (none)'}"
     project = find_project_file(place.cwd)
     yield f"project file {project or '.ml-intern/config.json (none)'}"
@@ -90,6 +92,24 @@ def notifications(place: Place) -> Findings:
         cause = f"{has} is set, but not {lacks}: Slack gets no messages"
         return [Finding("notifications", "warning", detail, cause, f"set {lacks} too")]
     return [Finding("notifications", "ok", detail)]
+
+
+async def traces(place: Place, lookups: Lookups) -> Findings:
+    """Whether sessions are uploaded, where to, and what went wrong with that last."""
+    if place.loaded is None:
+        return [Finding("traces", "skipped", "unknown while the configuration cannot be used")]
+    token, config = clean_hf_token(await lookups.hf_token()), place.loaded.config
+
+    def look() -> str:
+        user = remembered_user(cache_dir(place.environ), token)
+        return sharing_words(state_dir(place.environ), config, place.environ, hf_token=token, hf_user=user)
+
+    said, _, error = (await asyncio.to_thread(look)).partition(", last error: ")
+    if not error:
+        return [Finding("traces", "ok", said)]
+    log = state_dir(place.environ) / "logs" / "uploads.log"
+    remedy = f"It is tried again when a session begins or ends. {log} has more; /share-traces off gives it up."
+    return [Finding("traces", "warning", said, error, remedy)]
 
 
 # --- state ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from agent.hub.known_keys import holds_key
+from agent.redaction.shapes import holds_key
 
 # Each repetition is bounded, so that no text takes more than a look at each of its signs.
 _TRAINS = re.compile(r"Trainer\b|\.(train|fit)\(|\.backward\(|\b(accelerate|torchrun|trl|deepspeed|axolotl)\b")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from agent.compute.durations import DEFAULT_TIMEOUT_S, parse_timeout_s
-from agent.hub.known_keys import holds_key
+from agent.redaction.shapes import holds_key
 from agent.tools.arguments import ArgumentError, bool_argument, int_argument, utf8_argument
 from agent.tools.jobs.until import LinePattern
 

@@ -8,16 +8,12 @@ from dataclasses import dataclass, field
 
 from agent.compute.job_commands import default_env
 from agent.llm.masking import mask_secrets
+from agent.redaction.names import is_secret_name
 from agent.tools.arguments import ArgumentError
 from agent.tools.jobs.arguments import RunRequest
 
 TOKEN_NAMES = ("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
-_SECRET_NAME = re.compile(
-    r"TOKEN|API_?KEY|SECRET|PASSWORD|PASSWD|ACCESS_KEY|CREDENTIAL|AUTHORIZATION|(^|_)(KEY|PAT|PASS|PWD|PASSPHRASE)$",
-    re.IGNORECASE,
-)
-_PUBLIC_NAME = re.compile(r"(_FILE|_PATH|_DIR|_URL|_ID|PARALLELISM|TOKENS|TOKENIZER\w*)$", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\$.*|<.*>|\*+|")
 
 
@@ -65,8 +61,7 @@ def require_no_secret(request: RunRequest, scrub: Callable[[str], str]) -> None:
 
 
 def _is_secret(name: str, value: str, scrub: Callable[[str], str]) -> bool:
-    named = bool(_SECRET_NAME.search(name)) and not _PUBLIC_NAME.search(name)
-    return named or scrub(value) != value or mask_secrets(value, {}) != value
+    return is_secret_name(name) or scrub(value) != value or mask_secrets(value, {}) != value
 
 
 def _notes(moved: Mapping[str, str], lost: list[str], secrets: Mapping[str, str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from agent.config_keys import McpServer
-from agent.config_loading import looks_secret
+from agent.redaction.names import is_secret_name
 from agent.tools.process_session import SESSION_VARIABLE
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _RANDOM = re.compile(
 """A word of twenty or more letters and digits, or the end of a UUID."""
 _RANDOM_STEP = re.compile(_RANDOM.pattern.replace("{20}", "{16}"))
 """The same in the path of an address, where there are fewer names that only look like it."""
-_NOT_SECRET_NAME = re.compile(r"[_-](FILE|PATH|DIR|COLUMN)$|TOKENIZER|MAX[_-](NEW[_-])?TOKENS$", re.IGNORECASE)
 _UNSAFE_IN_FILES = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -132,12 +131,12 @@ def secrets_of(server: McpServer) -> Iterator[str]:
     """What of the settings must not be shown or written anywhere."""
     parts = _parts(server.url)
     named = [*server.env.items(), *server.headers.items(), *parse_qsl(parts.query)]
-    values = [value for name, value in named if _is_secret_name(name) or _is_random(value)]
+    values = [value for name, value in named if is_secret_name(name) or _is_random(value)]
     values += [server.auth or "", parts.password or ""]
     values += [step for step in parts.path.split("/") if _RANDOM_STEP.search(step)]
     for flag, value in zip(server.args, [*server.args[1:], ""], strict=False):
         name, has_value, own = flag.partition("=")
-        if _is_secret_name(name) and (has_value or flag.startswith("-")):
+        if is_secret_name(name) and (has_value or flag.startswith("-")):
             values.append(own if has_value else value)
         elif has_value and _is_random(own):
             values.append(own)
@@ -146,10 +145,6 @@ def secrets_of(server: McpServer) -> Iterator[str]:
             yield value
             if " " in value:  # "Bearer abc"
                 yield value.rsplit(" ", 1)[1]
-
-
-def _is_secret_name(name: str) -> bool:
-    return looks_secret(name) and not _NOT_SECRET_NAME.search(name)
 
 
 def _is_path(value: str) -> bool:

@@ -27,6 +27,8 @@ from mcp.shared.message import SessionMessage
 
 from agent.compute.processes import end_session
 from agent.protocol.private_files import make_private_dir
+from agent.redaction.live import LiveSecrets
+from agent.redaction.redactor import RedactionError, Redactor
 from agent.tools.mcp.messages import LARGE_BYTES, MAX_MESSAGE_BYTES, parsed, too_large
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ EXIT_PATIENCE_S = 0.5
 TERM_PATIENCE_S = 0.3
 MAX_LOG_BYTES = 2 << 20
 _READ_BYTES = 1 << 16
+LOG_PATIENCE_S = 0.3
+"""How long the rest of what a program has printed is waited for once it has ended."""
 _DEATH_SIGNAL = ("--pdeathsig", "TERM", "--")
 
 
@@ -45,13 +49,16 @@ class ChildTransport(ClientTransport):
     def __init__(
         self, command: str, args: Sequence[str], *, env: Mapping[str, str], cwd: Path, log_path: Path | None
     ) -> None:
-        """`env` is the whole environment. What the program prints to stderr goes to `log_path`."""
+        """`env` is the whole environment. What the program prints to stderr goes to `log_path`, without the secrets of
+        its environment and what looks like one."""
         self._argv = (command, *args)
         self._env = dict(env)
         self._cwd = cwd
         self._log_path = log_path
         self._log_start = 0
         self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        """Writes the log."""
         self.fault = ""
         """Why nothing more is heard of the program, if that is our decision."""
         self.stray = ""
@@ -77,6 +84,8 @@ class ChildTransport(ClientTransport):
         if self._process is not None and not self.has_ended:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), patience_s)
+        if self.has_ended and self._keeper is not None:
+            await asyncio.wait({self._keeper}, timeout=LOG_PATIENCE_S)
         return self.has_ended
 
     def last_words(self, lines: int = 6) -> str:
@@ -107,37 +116,64 @@ class ChildTransport(ClientTransport):
                 yield session
         finally:
             self._is_ended = process.returncode is None
-            await _end(process)
+            try:
+                await _end(process)
+                if self._keeper is not None:
+                    await asyncio.wait({self._keeper}, timeout=LOG_PATIENCE_S)
+            finally:
+                if self._keeper is not None:
+                    self._keeper.cancel()
 
     async def _start(self) -> asyncio.subprocess.Process:
         log = await asyncio.to_thread(self._open_log)
+        is_kept = False
         try:
             process = await asyncio.create_subprocess_exec(
                 *await asyncio.to_thread(_ending_with_us, self._argv, self._env),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=log,
+                stderr=asyncio.subprocess.DEVNULL if log is None else asyncio.subprocess.PIPE,
                 env=self._env,
                 cwd=self._cwd,
                 start_new_session=True,  # Ctrl-C at the terminal is not for it
             )
+            if log is not None:
+                self._keeper = asyncio.create_task(self._keep_log(process, log), name="the log of an MCP server")
+                is_kept = True
         finally:
-            if log >= 0:
+            if log is not None and not is_kept:
                 os.close(log)
         self._process = process
         return process
 
-    def _open_log(self) -> int:
-        """A descriptor for the program's stderr; DEVNULL if there can be none."""
+    async def _keep_log(self, process: asyncio.subprocess.Process, log: int) -> None:
+        """Write what the program prints to stderr, redacted, until there is no more of it; then close `log`."""
+        assert process.stderr is not None
+        redactor = Redactor(LiveSecrets(self._env))
+        rest = b""
+        try:
+            while chunk := await process.stderr.read(_READ_BYTES):
+                lines, end, rest = (rest + chunk).rpartition(b"\n")
+                if len(rest) > _READ_BYTES:
+                    lines, end, rest = rest, b"", b""
+                if lines or end:
+                    await asyncio.to_thread(_write, log, redactor, lines + end)
+            if rest:
+                await asyncio.to_thread(_write, log, redactor, rest)
+        finally:
+            os.close(log)
+
+    def _open_log(self) -> int | None:
+        """A descriptor for what the program prints; None if there can be none."""
         if self._log_path is None:
-            return asyncio.subprocess.DEVNULL
+            return None
         try:
             make_private_dir(self._log_path.parent)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             log = os.open(self._log_path, flags, 0o600)
         except OSError:
             logger.warning("no log for an MCP server at %s", self._log_path, exc_info=True)
-            return asyncio.subprocess.DEVNULL
+            return None
         self._log_start = os.fstat(log).st_size
         if self._log_start > MAX_LOG_BYTES:
             os.ftruncate(log, 0)
@@ -196,6 +232,19 @@ class ChildTransport(ClientTransport):
             logger.info("an MCP server printed something that is no message: %r", line[:200])
             return
         await said.send(SessionMessage(message))
+
+
+def _redacted(redactor: Redactor, data: bytes) -> bytes:
+    try:
+        return redactor.text(data.decode("utf-8", "replace")).encode("utf-8", "replace")
+    except RedactionError:
+        return b"(lines that could not be redacted; they are left out)\n"
+
+
+def _write(log: int, redactor: Redactor, data: bytes) -> None:
+    """Blocking. A full disk must not end the server."""
+    with contextlib.suppress(OSError):
+        os.write(log, _redacted(redactor, data))
 
 
 def _ending_with_us(argv: Sequence[str], env: Mapping[str, str]) -> Sequence[str]:

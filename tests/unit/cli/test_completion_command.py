@@ -71,12 +71,17 @@ def test_bash_takes_the_script() -> None:
 
 
 def test_commands_and_what_comes_after_them(complete: Complete) -> None:
-    assert complete("") == {"config", "sessions", "doctor", "ps", "gc", "mcp", "completion"}
+    assert complete("") == {"config", "sessions", "trace", "doctor", "ps", "gc", "mcp", "completion"}
     assert complete("do") == {"doctor"}
     assert complete("config", "") == {"show"}
     assert complete("mcp", "") == {"add", "list", "test", "remove"}
     assert complete("completion", "") == set(SHELLS)
     assert complete("sessions", "r") == {"rm", "rename", "rewind"}
+    assert complete("trace", "") == {"view"}
+    assert complete("trace", "view", "--n") == {"--no-open"}
+    assert complete("sessions", "export", "1", "--format", "cl") == {"claude-code"}
+    assert complete("sessions", "sft", "--no") == {"--not-tag"}
+    assert complete("sessions", "rewind", "--f") == {"--files"}
 
 
 def test_every_flag_of_the_parser_is_offered(complete: Complete) -> None:

@@ -81,13 +81,13 @@ async def test_what_was_said_last_is_told(tmp_path: Path) -> None:
 
 
 async def test_long_last_words_are_cut_and_not_journaled_again(tmp_path: Path) -> None:
-    async with running(tmp_path, [{"text": "b" * 5_000}]) as first:
-        await first.turn("a" * 3_000)
+    async with running(tmp_path, [{"text": "b " * 2_500}]) as first:
+        await first.turn("a " * 1_500)
         path = journal_of(first.session)
     async with running(tmp_path, [], resumption=Resumption(path)) as second:
         resumed = (await second.until(ResumeComplete)).payload
-        assert (resumed.last_prompt, resumed.last_answer) == ("a" * 1_999 + "…", "b" * 3_999 + "…")
-    assert [path.read_text().count(text) for text in ("a" * 1_999, "b" * 3_999)] == [1, 1]
+        assert (resumed.last_prompt, resumed.last_answer) == ("a " * 999 + "a…", "b " * 1_999 + "b…")
+    assert [path.read_text().count(text) for text in ("a " * 999, "b " * 1_999)] == [1, 1]
 
 
 async def test_a_request_without_an_answer_is_told_without_one(tmp_path: Path) -> None:

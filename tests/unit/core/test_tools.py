@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.core.tools import ToolRouter
 from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.tools.output import HEAD_CHARS
 from tests.unit.tools.conftest import FakeSession
 

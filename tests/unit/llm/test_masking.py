@@ -35,3 +35,19 @@ def test_masking_is_idempotent_and_complete(text: str, secret: str) -> None:
     environ = {"SOME_API_KEY": secret}
     once = mask_secrets(f"{text} {secret} {text}", environ)
     assert mask_secrets(once, environ) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Incorrect API key provided: sk-ab***yz12. You can find",
+        "header 'x-api-key: 0a1b2c3d4e5f' is invalid",
+        '{"error": {"message": "bad", "api_key": "0a1b2c3d4e5f"}}',
+        "password='0a1b2c3d4e5f' of postgres://me:0a1b2c3d4e5f@h",
+        "provided: sk-proj-0a1b2c3d4e5f0a1b2c3d4e5f*****yz12",
+    ],
+)
+def test_keys_of_others(text: str) -> None:
+    masked = mask_secrets(text, {})
+    assert "0a1b2c3d" not in masked and "yz12" not in masked
+    assert "***" in masked and "[REDACTED" not in masked

@@ -14,6 +14,7 @@ from agent.core.notices import Notices
 from agent.messaging.gateway import NotificationGateway
 from agent.messaging.words import NotificationRequest
 from agent.protocol.events import ApprovalItem, ApprovalRequired, ErrorRaised, Payload, Processing, TurnComplete
+from agent.redaction.redactor import Redactor
 from tests.fakes.slack import FakeSlack, Said
 
 TOKEN = "xoxb-very-secret-token"
@@ -289,3 +290,15 @@ async def test_the_desktop_is_left_alone_while_the_person_looks(slack: FakeSlack
     watching.see(approval("bash"))
     await sender.close()
     assert shown == ["slow", "1 call waits for your answer: bash"]
+
+
+async def test_no_key_leaves_by_a_message_cut_or_not(slack: FakeSlack) -> None:
+    key = "hf_" + "aB3dE5gH7j" * 4
+    async with gateway(slack) as sender:
+        assert (await sender.send(NotificationRequest("hook", f"made with {key}", f"Key {key}"))).ok
+        watching = Notices(sender, Redactor().text, dict)
+        watching.see(ErrorRaised("x" * 480 + f" {key}", "server"))  # cut before it was redacted, half of it would stay
+    told = [post for post in slack.posts if "severity" in post]
+    assert (told[0]["title"], told[0]["message"]) == ("Key [REDACTED_HF_TOKEN]", "made with [REDACTED_HF_TOKEN]")
+    assert len(told) == 2
+    assert "aB3dE5gH" not in str(slack.posts)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from agent.protocol.events import Event, LLMCall, ToolCallStarted, ToolOutput, TurnComplete
 from agent.protocol.messages import FunctionCall, ToolCall, assistant_message, tool_message, user_message
+from agent.redaction.live import LiveSecrets
 from agent.sessions.journal import Journal, journal_path
-from agent.sessions.redact import LiveSecrets
 
 NO_SECRETS = LiveSecrets({})
 STARTED = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)

@@ -11,10 +11,10 @@ import pytest
 
 from agent.protocol.events import Event, UndoComplete
 from agent.protocol.messages import Message, user_message
+from agent.redaction.live import LiveSecrets
 from agent.sessions.errors import AmbiguousSessionError, JournalBusyError, JournalError, SessionNotFoundError
 from agent.sessions.index import SessionIndex
 from agent.sessions.journal import Journal
-from agent.sessions.redact import LiveSecrets
 from tests.unit.sessions.keeping import NO_SECRETS, add_turn, keep_session, llm_call, start
 
 HERE = Path("/work")

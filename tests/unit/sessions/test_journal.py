@@ -26,10 +26,10 @@ from agent.protocol.events import (
     TurnComplete,
 )
 from agent.protocol.messages import FunctionCall, ToolCall, assistant_message, user_message
+from agent.redaction.live import LiveSecrets, child_environment, is_secret_name
 from agent.sessions.errors import JournalBusyError, JournalError, JournalFormatError
 from agent.sessions.journal import MAX_UNWRITTEN_BYTES, Journal
 from agent.sessions.reader import read_records
-from agent.sessions.redact import LiveSecrets, child_environment, is_secret_name
 from agent.sessions.restore import restore
 from tests.unit.sessions.keeping import NO_SECRETS, add_turn, keep_session, start
 
@@ -247,7 +247,7 @@ import sys
 from pathlib import Path
 from agent.protocol.messages import user_message
 from agent.sessions.journal import Journal
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 journal = Journal.create(Path(sys.argv[1]), LiveSecrets({}))
 journal.append("start", {"id": journal.path.stem, "cwd": "/work"})
 journal.append_message(user_message("from the other process"))
@@ -299,7 +299,7 @@ import resource, sys
 from pathlib import Path
 from agent.protocol.messages import user_message
 from agent.sessions.journal import Journal
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 journal = Journal.create(Path(sys.argv[1]), LiveSecrets({}))
 journal.append("start", {"id": "a"})

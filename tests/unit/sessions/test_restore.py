@@ -123,6 +123,11 @@ class Live:
         kept = [replace(message, content="stub") if message.role == "tool" else message for message in rest[cut:]]
         self.change([system, user_message("so far: …", "summary"), *kept], "compaction")
 
+    def cut(self, keep_last: int) -> None:
+        """Compaction without a summary."""
+        system, *rest = self.items
+        self.change([system, *rest[-keep_last:]], "compaction")
+
     def undo(self, count: int) -> None:
         """Take back the last turns: history is what it was before."""
         if not self.turns:
@@ -140,11 +145,12 @@ steps: st.SearchStrategy[Callable[[Live], None]] = st.one_of(
     st.text(max_size=20).map(lambda text: lambda live: live.say(assistant_message(text))),
     st.permutations([0, 1, 2]).map(lambda order: lambda live: live.work(order)),
     st.integers(0, 6).map(lambda keep: lambda live: live.compact(keep)),
+    st.integers(1, 6).map(lambda keep: lambda live: live.cut(keep)),
     st.integers(1, 3).map(lambda count: lambda live: live.undo(count)),
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(steps, max_size=25))
 def test_a_restored_history_is_the_live_one(course: list[Callable[[Live], None]]) -> None:
     with TemporaryDirectory() as directory:

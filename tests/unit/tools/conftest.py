@@ -13,7 +13,7 @@ import pytest
 
 from agent.protocol.events import Payload
 from agent.protocol.tools import FileFingerprint, ToolResult, ToolSpec
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 
 
 @dataclass

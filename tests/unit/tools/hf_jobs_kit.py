@@ -14,7 +14,7 @@ from agent.hub.account import HubAccount
 from agent.protocol.compute import ComputeError, Ending, Handle, Kind, Price, Running, Status, Work
 from agent.protocol.messages import utc_now
 from agent.protocol.tools import Preflight, ToolResult, ToolSpec
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.tools.jobs_tool import hf_jobs_spec
 from tests.fakes.hub import TOKEN, FakeHub
 from tests.unit.tools.conftest import FakeSession

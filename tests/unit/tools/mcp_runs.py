@@ -11,7 +11,7 @@ from typing import Any
 from agent.config_keys import McpServer
 from agent.core.tools import ToolRouter
 from agent.protocol.tools import ToolResult
-from agent.sessions.redact import LiveSecrets, child_environment
+from agent.redaction.live import LiveSecrets, child_environment
 from agent.tools.mcp.addresses import Place, secrets_of
 from agent.tools.mcp.server import RemoteServer
 from agent.tools.mcp.servers import McpServers

@@ -23,7 +23,7 @@ from agent.hub.account import HubAccount
 from agent.hub.trackio import seed_dashboard
 from agent.protocol.messages import utc_now
 from agent.protocol.tools import ToolResult, ToolSpec
-from agent.sessions.redact import LiveSecrets, child_environment
+from agent.redaction.live import LiveSecrets, child_environment
 from agent.tools.hf_repo_files_tool import hf_repo_files_spec
 from agent.tools.hf_repo_git_tool import hf_repo_git_spec
 from agent.tools.jobs_tool import hf_jobs_spec

@@ -13,7 +13,7 @@ from agent.hub.account import HubAccount
 from agent.protocol.compute import Ending, Price, Running, Status, Work
 from agent.protocol.messages import utc_now
 from agent.protocol.tools import Preflight, ToolResult, ToolSpec
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.tools.sandbox_tools import Sandboxes, sandbox_specs
 from tests.fakes.hub import TOKEN
 from tests.unit.compute.sandbox.space_hub import SpaceHub

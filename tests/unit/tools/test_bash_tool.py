@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.protocol.tools import ToolResult, ToolSpec, never_asks
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.tools.bash_tool import MAX_TIMEOUT_S, bash_spec
 from agent.tools.output import HEAD_CHARS, TAIL_CHARS
 from tests.unit.tools.conftest import FakeSession, is_alive, pid_in, wait_until

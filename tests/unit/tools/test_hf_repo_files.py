@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.protocol.tools import ApprovalContext, ToolSpec
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.tools.hf_repo_files_tool import MAX_READ_CHARS, SHOWN_ENTRIES, hf_repo_files_spec
 from agent.tools.hub_words import size_text
 from tests.fakes.hub import FakeHub

@@ -15,7 +15,7 @@ from agent.hub.account import Threshold
 from agent.hub.errors import HubError
 from agent.hub.repos import Repo, list_tree, read_head
 from agent.protocol.tools import ApprovalContext, Preflight, ToolSession, ToolSpec
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.tools.files import FileToolError
 from agent.tools.hf_repo_files_tool import hf_repo_files_spec
 from agent.tools.hf_repo_git_tool import hf_repo_git_spec

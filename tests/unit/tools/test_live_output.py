@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.protocol.events import ToolProgress
 from agent.protocol.tools import never_asks
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.tools.bash_tool import bash_spec
 from agent.tools.live_output import SHOWN_CHARS, SHOWN_LINES, WINDOW_BYTES, last_lines
 from agent.tools.output import terminal_text

@@ -104,3 +104,17 @@ async def test_ending_while_connecting_leaves_nothing(tmp_path: Path, place: Pla
     await server.close()
     assert not any(is_alive(pid) for pid in fake.heard("start")[0]["pids"])
     assert not await server.connect()  # it is over
+
+
+async def test_the_log_of_a_program_holds_no_keys(tmp_path: Path, place: Place) -> None:
+    key = "ghp_" + "aB3dE5gH7j" * 4
+    fake = stdio_server(
+        tmp_path, stderr=f"token {key}\nmine: own-value-1\nlast", tools=[tool("a")], env={"MY_TOKEN": "own-value-1"}
+    )
+    async with connected(place, fake.config):
+        pass
+    assert place.log_path("fake").read_text().split("\n")[:3] == [
+        "token [REDACTED_GITHUB_TOKEN]",
+        "mine: [REDACTED:MY_TOKEN]",
+        "last",
+    ]

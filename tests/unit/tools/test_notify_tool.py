@@ -9,7 +9,7 @@ import pytest
 from agent.config import Destination, MessagingConfig
 from agent.core.tools import ToolRouter
 from agent.messaging.gateway import NotificationGateway
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.tools.notify_tool import notify_spec
 from tests.fakes.slack import FakeSlack, Said
 from tests.unit.tools.conftest import FakeSession

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.tools.output import (
     HEAD_CHARS,
     MAX_OUTPUT_CHARS,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent.protocol.events import PlanItem, PlanUpdate
+from agent.redaction.live import LiveSecrets
 from agent.tools.plan_tool import plan_spec
 from tests.unit.tools.conftest import FakeSession
 
@@ -73,3 +74,10 @@ def test_spec() -> None:
     assert PLAN.parameters["required"] == ["todos"]
     item = PLAN.parameters["properties"]["todos"]["items"]
     assert set(item["properties"]) == {"id", "content", "status"} == set(item["required"])
+
+
+async def test_a_secret_of_this_program_is_in_no_step(session: FakeSession) -> None:
+    session.secrets = LiveSecrets({"MY_API_KEY": "qT7vLp2ZxW9sRk4m"})
+    result = await session.call(PLAN, todos=[todo("1", content="use qT7vLp2ZxW9sRk4m")])
+    assert session.emitted == [PlanUpdate((PlanItem("1", "use [REDACTED:MY_API_KEY]", "pending"),))]
+    assert "qT7v" not in result.output

@@ -15,7 +15,7 @@ from agent.protocol.compute import Running, Status, Work
 from agent.protocol.events import ToolProgress
 from agent.protocol.messages import utc_now
 from agent.protocol.tools import ApprovalContext
-from agent.sessions.redact import LiveSecrets
+from agent.redaction.live import LiveSecrets
 from agent.tools.output import HEAD_CHARS, TAIL_CHARS
 from agent.tools.sandbox.heard import WINDOW_CHARS, Heard
 from tests.fakes.hub import TOKEN

@@ -211,3 +211,12 @@ async def test_there_may_be_nothing_to_export(app: RecordingApp) -> None:
         "There is nothing to export yet: ask something first.",
         "Nothing was exported: this session is not kept on disk (save_sessions in the settings).",
     ]
+
+
+async def test_a_word_that_is_no_format_is_no_file(kept: RecordingApp) -> None:
+    await kept.type("/export pdf")
+    assert kept.complaints == [
+        "There is no format pdf; there are markdown, html, json, claude-code, hub, legacy, or give a path."
+    ]
+    await kept.type("/export './my page.html'")
+    assert (kept.workspace / "my page.html").read_text().startswith("<!doctype html>")

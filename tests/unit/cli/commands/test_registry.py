@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cli import commands
-from agent.cli.commands.registry import GROUPS, REGISTRY, command, unavailable
+from agent.cli.commands.registry import GROUPS, REGISTRY, command
 
 
 @pytest.fixture
@@ -58,20 +58,6 @@ def test_a_slip_gets_what_was_probably_meant() -> None:
 def test_completion_knows_the_other_names() -> None:
     (hint,) = (hint for hint in commands.command_hints() if hint.name == "zzz-test")
     assert hint.aliases == ("zzz-other",)
-
-
-@pytest.mark.parametrize("name", ["share-traces"])
-def test_what_is_not_there_yet_says_what_to_do_instead(name: str) -> None:
-    assert commands.is_command(f"/{name} list")
-    assert name not in REGISTRY
-    with pytest.raises(ValueError, match=r"yet.*(settings|/export)"):
-        commands.find(f"/{name} list")
-
-
-def test_an_unavailable_name_is_no_suggestion() -> None:
-    unavailable("qqqqqq", "Not yet.")
-    with pytest.raises(ValueError, match=r"no command /qqqqq\. /help"):
-        commands.find("/qqqqq")
 
 
 def test_a_prompt_that_begins_with_a_path_is_no_command(tmp_path: Path) -> None:

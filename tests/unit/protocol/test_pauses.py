@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.web.pauses import LONGEST_PAUSE_S, pause_s
+from agent.protocol.pauses import LONGEST_PAUSE_S, pause_s
 
 NOW_S = 1_800_000_000.0
 

@@ -1,0 +1,1 @@
+"""Keeping secrets out of all that is written, shown or sent."""

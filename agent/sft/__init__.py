@@ -1,0 +1,1 @@
+"""Finished sessions as training data: tags, filters, rows."""

@@ -1,0 +1,1 @@
+"""Session files of the ml-intern that was retired: read, written, taken up."""

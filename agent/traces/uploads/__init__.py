@@ -1,0 +1,1 @@
+"""Sending sessions to a dataset on the Hub, from a process of its own."""
