@@ -161,7 +161,7 @@ def sharing_words(
         left.append(f"{len(others)} waiting for {' and '.join(names) or 'the account that shared them'}")
     if not sharing.is_on:
         return ", ".join([f"off: {sharing.why_off}", *left])
-    where = " and ".join(target.repo_of(hf_user) for target in sharing.targets)
+    where = " and ".join(target.named(hf_user) for target in sharing.targets)
     given_up = sum(any(delivery.is_given_up for delivery in entry.targets.values()) for entry in waiting)
     errors = [trouble.error for trouble in outbox.troubles().values()]
     errors += [delivery.last_error for entry in waiting for delivery in entry.targets.values() if delivery.last_error]

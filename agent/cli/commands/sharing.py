@@ -149,8 +149,8 @@ async def _on(app: App) -> None:
 async def _off(app: App) -> None:
     await app.operate(OpType.CONFIGURE, {"share_traces": False})  # at once, whatever the file says
     await _switched(app, on=False)
-    app.say("Nothing is uploaded from now on, this session included. What waits stays here; what was uploaded stays on")
-    app.say("the Hub: /share-traces shows where, /share-traces private hides it.")
+    app.say("Nothing is uploaded from now on, this session included, and what waits stays here.")
+    app.say("What was uploaded stays on the Hub: /share-traces shows where, /share-traces private hides it.")
 
 
 async def _switched(app: App, *, on: bool) -> tuple[Path, Config]:

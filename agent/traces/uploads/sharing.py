@@ -45,6 +45,10 @@ class Target:
         """The dataset's id; as it is in the configuration while the user is not known."""
         return self.repo.replace(_USER, user) if user else self.repo
 
+    def named(self, user: str | None) -> str:
+        """The same for people to read."""
+        return self.repo_of(user).replace(_USER, "<your user name>")
+
     @property
     def needs_user(self) -> bool:
         """Whether the user has to be known."""
@@ -106,7 +110,7 @@ def is_repo_id(template: str) -> bool:
 
 def announcement(targets: Sequence[Target], user: str | None) -> str:
     """The line that the person reads before anything goes to these datasets for the first time."""
-    names = [target.repo_of(user).replace(_USER, "<your user name>") for target in targets]
+    names = [target.named(user) for target in targets]
     dataset = "the dataset" if len(names) == 1 else "the datasets"
     kept = "known secrets are taken out first"
     if any(target.name == "personal" for target in targets):

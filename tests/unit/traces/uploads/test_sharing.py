@@ -28,6 +28,7 @@ def test_turned_on_it_goes_to_the_persons_own_dataset_only() -> None:
     (target,) = decide(config(), {"HF_SESSION_UPLOAD_TOKEN": "hf_org_0123456789"}, BOTH).targets
     assert (target.name, target.repo_of("alice")) == ("personal", "alice/ml-intern-sessions")
     assert target.repo_of(None) == "{hf_user}/ml-intern-sessions"
+    assert target.named(None) == "<your user name>/ml-intern-sessions"
 
 
 @pytest.mark.parametrize("name", ["ML_INTERN_NO_UPLOAD", "DO_NOT_TRACK"])
