@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from agent.protocol.counting import counted
 from agent.protocol.tools import ToolResult, ToolSpec
 from agent.tools.arguments import ArgumentError, int_argument
 from agent.tools.github.answers import FoundRepositories, Repository
@@ -15,7 +16,7 @@ from agent.tools.github.names import RepoName, blob_url, copyable, names_owner, 
 from agent.tools.github.paging import page
 from agent.tools.github.scoring import Scored, examples_of, is_code_or_text, scored
 from agent.tools.github.trees import FRESH_S, Files, all_files
-from agent.tools.hub_words import counted, size_text
+from agent.tools.hub_words import size_text
 from agent.tools.looking import echo, looking_tool
 from agent.web.client import WebClient
 

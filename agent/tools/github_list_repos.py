@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from agent.protocol.counting import counted
 from agent.protocol.tools import ToolResult, ToolSpec
 from agent.tools.arguments import int_argument
 from agent.tools.github.answers import FoundRepositories, Repository
 from agent.tools.github.client import GitHub, GitHubError, github_handler
 from agent.tools.github.names import copyable, read_owner, route
 from agent.tools.github.paging import page
-from agent.tools.hub_words import choice_argument, counted
+from agent.tools.hub_words import choice_argument
 from agent.tools.looking import looking_tool
 from agent.web.client import WebClient
 

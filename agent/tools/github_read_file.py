@@ -8,6 +8,7 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
+from agent.protocol.counting import counted
 from agent.protocol.tools import ToolResult, ToolSpec
 from agent.protocol.untrusted import harmless
 from agent.protocol.untrusted import readable as plain
@@ -17,7 +18,7 @@ from agent.tools.github.client import RAW, GitHub, GitHubError, github_handler, 
 from agent.tools.github.files import Readable, decoded, lfs_size_bytes, readable
 from agent.tools.github.names import RepoName, read_path, read_ref, read_repo, route
 from agent.tools.github.paging import PAGE_LINES, RangeError, window
-from agent.tools.hub_words import counted, size_text
+from agent.tools.hub_words import size_text
 from agent.tools.looking import echo, looking_tool
 from agent.web.client import WebAnswer, WebClient
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agent.protocol.counting import counted
 from agent.protocol.tools import ToolResult, ToolSpec
 from agent.tools.arguments import ArgumentError, int_argument, text_argument
 from agent.tools.github.answers import FoundCode, FoundFile, TextMatch
@@ -12,7 +13,6 @@ from agent.tools.github.client import TEXT_MATCH, GitHub, GitHubError, github_ha
 from agent.tools.github.names import copyable, names_owner, plain_text, read_owner, read_repo, route
 from agent.tools.github.paging import PAGE_CHARS
 from agent.tools.github.queries import Query, code_query
-from agent.tools.hub_words import counted
 from agent.tools.looking import clipped, echo, looking_tool
 from agent.web.client import WebClient
 

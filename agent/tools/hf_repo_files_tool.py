@@ -12,6 +12,7 @@ from typing import Any
 from agent.hub.account import HubAccount
 from agent.hub.errors import HubError
 from agent.hub.repos import MAIN, Head, Listing, list_tree, read_head
+from agent.protocol.counting import counted
 from agent.protocol.tools import ApprovalContext, ApprovalNeed, ToolResult, ToolSpec
 from agent.tools.approval_rules import hf_repo_files_rule
 from agent.tools.arguments import int_argument
@@ -20,7 +21,7 @@ from agent.tools.hub_changes import Files, check, delete, look_ahead, upload, ve
 from agent.tools.hub_names import MAX_SCANNED, near
 from agent.tools.hub_operations import Artifacts, Call, Operation, Operations
 from agent.tools.hub_uploads import FetchFiles, UploadReader
-from agent.tools.hub_words import counted, size_text
+from agent.tools.hub_words import size_text
 
 MAX_READ_CHARS = 50_000
 MAX_READ_BYTES = 20_000_000

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from agent.hub.account import HubAccount
 from agent.hub.errors import HubError
 from agent.hub.repos import MAIN
+from agent.protocol.counting import counted
 from agent.protocol.tools import Preflight, ToolResult, ToolSession, ToolSpec
 from agent.tools.approval_rules import hf_repo_git_rule
 from agent.tools.arguments import ArgumentError, bool_argument
@@ -17,7 +18,6 @@ from agent.tools.hub_operations import Artifacts, Call, Operation, Operations
 from agent.tools.hub_pull_requests import NEW_STATUSES, PULL_REQUESTS, STATUSES
 from agent.tools.hub_words import (
     choice_argument,
-    counted,
     finished,
     operation_name,
     read_repo,

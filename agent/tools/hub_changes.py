@@ -22,6 +22,7 @@ from agent.hub.repos import (
     path_problem,
 )
 from agent.protocol.compute import ComputeError
+from agent.protocol.counting import counted
 from agent.protocol.tools import Preflight, ToolResult, ToolSession
 from agent.tools.arguments import ArgumentError, bool_argument
 from agent.tools.files import FileToolError
@@ -29,7 +30,7 @@ from agent.tools.hub_approved import Approved
 from agent.tools.hub_names import names, near
 from agent.tools.hub_operations import Call, Operations
 from agent.tools.hub_uploads import Source, UploadReader
-from agent.tools.hub_words import counted, operation_name, optional_text, read_repo
+from agent.tools.hub_words import operation_name, optional_text, read_repo
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

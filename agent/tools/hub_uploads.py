@@ -14,11 +14,12 @@ from typing import Any
 from agent.config_loading import cache_dir, config_dir, state_dir
 from agent.hub.repos import matching, path_problem
 from agent.protocol.compute import ComputeError
+from agent.protocol.counting import counted
 from agent.protocol.tools import ToolSession
 from agent.redaction.shapes import holds_key
 from agent.tools.arguments import ArgumentError, utf8_argument
 from agent.tools.files import FileToolError, describe_os_error, display_name, open_regular, resolve_path
-from agent.tools.hub_words import counted, optional_text, size_text
+from agent.tools.hub_words import optional_text, size_text
 from agent.tools.sensitive_paths import holds_secrets, home_directory, is_sensitive_path
 
 MAX_FOLDER_FILES = 10_000

@@ -96,8 +96,3 @@ def size_text(size_bytes: float) -> str:
             return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1024
     return f"{size_bytes:,.1f} TB"
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """`1 file`, `1,200 files`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

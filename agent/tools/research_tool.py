@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.protocol.counting import counted
 from agent.protocol.money import format_usd
 from agent.protocol.tools import Brief, Findings, ToolResult, ToolSession, ToolSpec, always_looks
-from agent.tools.hub_words import counted
 
 TOOL = "research"
 SOURCE = "research sub-agent"

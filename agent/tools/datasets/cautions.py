@@ -7,11 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from agent.protocol.counting import counted
 from agent.tools.datasets.asking import HubPage, Trouble
 from agent.tools.datasets.inspection import Inspection
 from agent.tools.datasets.methods import Table
 from agent.tools.datasets.statistics import ColumnStatistics
-from agent.tools.hub_words import counted, size_text
+from agent.tools.hub_words import size_text
 
 TINY_ROWS = 1_000
 HUGE_ROWS = 5_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.protocol.counting import counted
 from agent.protocol.tools import ToolResult
 from agent.tools.datasets.access import source_of
 from agent.tools.datasets.asking import HubPage, Trouble, on_one_line
@@ -14,7 +15,7 @@ from agent.tools.datasets.methods import Fit, Table, verdicts
 from agent.tools.datasets.samples import for_table, sample_lines, shortened, within
 from agent.tools.datasets.statistics import ColumnStatistics
 from agent.tools.datasets.structure import Split
-from agent.tools.hub_words import counted, size_text
+from agent.tools.hub_words import size_text
 
 _SHOWN_SPLITS = 25
 _SHOWN_NAMES = 20

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agent.protocol.counting import counted
 from agent.tools.datasets.asking import Json, on_one_line
-from agent.tools.hub_words import counted
 
 _SHOWN_VALUES = 8
 _MEASURED = {

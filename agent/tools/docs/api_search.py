@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.protocol.counting import counted
 from agent.protocol.events import ToolLog
 from agent.protocol.tools import ToolResult, ToolSession
 from agent.protocol.untrusted import harmless
@@ -13,7 +14,6 @@ from agent.tools.docs.api_index import OPENAPI_PATH, ApiIndex, ApiUnavailable, H
 from agent.tools.docs.curl import curl_command
 from agent.tools.docs.openapi import Endpoint, Parameter
 from agent.tools.docs.words import relevance_text
-from agent.tools.hub_words import counted
 from agent.tools.looking import echo
 
 MAX_HITS = 20

@@ -7,11 +7,11 @@ import binascii
 import re
 from dataclasses import dataclass
 
+from agent.protocol.counting import counted
 from agent.tools.files import SNIFF_BYTES, binary_kind
 from agent.tools.github.answers import Content
 from agent.tools.github.notebooks import NotebookError, as_markdown
 from agent.tools.github.paging import Window, lines_of, window
-from agent.tools.hub_words import counted
 
 _LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?size (\d+)")
 _MOST_UNREADABLE = 0.05

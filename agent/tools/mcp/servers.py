@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from agent.config_keys import McpServer
+from agent.protocol.counting import counted
 from agent.protocol.events import ToolLog
 from agent.protocol.tools import ToolSession, ToolSpec
 from agent.protocol.untrusted import harmless
-from agent.tools.hub_words import counted
 from agent.tools.mcp.addresses import Place, secrets_of
 from agent.tools.mcp.server import MAX_TOOLS, Patience, RemoteServer, RemoteTool, State
 from agent.tools.mcp.tools import specs_of

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+from agent.protocol.counting import counted
 from agent.protocol.tools import ToolResult
 from agent.tools.arguments import ArgumentError
-from agent.tools.hub_words import counted
 from agent.tools.looking import echo
 from agent.tools.papers.calls import Call, sentences
 from agent.tools.papers.entries import Entry, listed

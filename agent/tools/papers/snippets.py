@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.protocol.counting import counted
 from agent.protocol.tools import ToolResult
-from agent.tools.hub_words import counted
 from agent.tools.looking import echo
 from agent.tools.papers.calls import Call, sentences
 from agent.tools.papers.entries import Entry, listed

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agent.protocol.counting import counted
 from agent.protocol.money import format_usd
 from agent.traces.pages.parts import Tone
-from agent.traces.pages.wording import counted, duration_text, shortened
+from agent.traces.pages.wording import duration_text, shortened
 
 Line = tuple[str, Tone, str]
 """Text, tone, and the address where more is to be seen (or nothing)."""

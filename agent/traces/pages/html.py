@@ -13,13 +13,14 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.protocol.counting import counted
 from agent.protocol.messages import utc_stamp
 from agent.redaction.redactor import Redactor
 from agent.traces.pages.conversation import sections_of
 from agent.traces.pages.facts import Facts, facts_of
 from agent.traces.pages.markup import Writer, is_linked
 from agent.traces.pages.parts import Call, Item, Note, Section, Shortening, SubAgent, Words
-from agent.traces.pages.wording import Cleaner, counted, duration_text, shortened, value_text
+from agent.traces.pages.wording import Cleaner, duration_text, shortened, value_text
 from agent.traces.timeline import Said, Timeline
 
 if TYPE_CHECKING:

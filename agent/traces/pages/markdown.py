@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.protocol.counting import counted
 from agent.redaction.redactor import Redactor
 from agent.traces.pages.conversation import sections_of
 from agent.traces.pages.facts import Facts, facts_of
 from agent.traces.pages.parts import Call, Item, Note, Plan, Section, Shortening, Words
-from agent.traces.pages.wording import Cleaner, counted, duration_text, is_costly, shortened, value_text
+from agent.traces.pages.wording import Cleaner, duration_text, is_costly, shortened, value_text
 from agent.traces.timeline import Said, Timeline
 
 _FENCE = re.compile(r"`{3,}")

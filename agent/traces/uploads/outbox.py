@@ -22,8 +22,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from agent.protocol.messages import new_id, utc_now
-from agent.protocol.private_files import make_private_dir
+from agent.protocol.messages import utc_now
+from agent.protocol.private_files import make_private_dir, write_private
 from agent.sessions import lock
 from agent.traces.uploads.entries import (
     Delivery,
@@ -188,7 +188,7 @@ class Outbox:
             return
         with self._held():
             known = {name: each for name, each in self.troubles().items() if name != target}
-            _write_private(self._dir / _TARGETS, dump(known if trouble is None else {**known, target: trouble}))
+            _put(self._dir / _TARGETS, dump(known if trouble is None else {**known, target: trouble}))
 
     def told(self) -> frozenset[str]:
         """The datasets (ids, or templates) that the person was told of."""
@@ -223,7 +223,7 @@ class Outbox:
     def _stamp(self, name: str, change: Callable[[Mapping[str, datetime]], Mapping[str, datetime]]) -> None:
         make_private_dir(self._dir)
         with self._held():
-            _write_private(self._dir / name, dump(change(self._stamps(name))))
+            _put(self._dir / name, dump(change(self._stamps(name))))
 
     def _bring_back(self, session_id: str) -> Entry | None:
         waits, done = self._places(session_id)
@@ -250,7 +250,7 @@ class Outbox:
         journal = entry.journal
         if journal.is_relative_to(self._sessions_dir):  # what is kept may be moved, with all of it
             journal = journal.relative_to(self._sessions_dir)
-        _write_private(path or self._path(entry.session_id), dump(replace(entry, journal=journal)))
+        _put(path or self._path(entry.session_id), dump(replace(entry, journal=journal)))
 
     def _read(self, path: Path) -> Entry | None:
         """The entry in a file, None if there is none (that can be read)."""
@@ -308,21 +308,5 @@ def _read_as(load: Callable[[bytes], T], path: Path) -> T | None:
         return None
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, whole and for good, readable by this user alone."""
-    fresh = path.with_name(f".{new_id()}")
-    try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:  # noqa: PTH123
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
-    with contextlib.suppress(OSError):  # not every system can make a rename last
-        fd = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+def _put(path: Path, data: bytes) -> None:
+    write_private(path, data, overwrite=True, durable=True)
