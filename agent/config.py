@@ -4,21 +4,17 @@
 
 Every key of the result remembers the layer it came from. Whatever is wrong is reported at once, as `ConfigError`, one
 `file: key: problem` per line. How files are read and merged is in `agent.config_loading`, what the keys are in
-`agent.config_keys`.
+`agent.config_keys`, how their values are checked in `agent.config_values`.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
-
-from pydantic import ValidationError
+from typing import Any
 
 from agent.config_keys import Config, Destination, McpServer, MessagingConfig, Permissions
 from agent.config_loading import (
@@ -34,17 +30,17 @@ from agent.config_loading import (
     expand_path,
     find_project_file,
     is_present,
-    json_kind,
+    only_settings,
     printable,
     project_problems,
     read_object,
     state_dir,
     strength,
     substitute,
-    without_retired,
 )
+from agent.config_values import InvalidValuesError, near_miss, scalar_kind
+from agent.light_dataclass import dataclass
 from agent.redaction.names import is_secret_name
-from agent.redaction.shapes import holds_key
 
 __all__ = [
     "Config",
@@ -103,14 +99,14 @@ def load_config(
     tree, problems, notes = Tree(), list[str](), list[str]()
     for layer in _file_layers(environ, cwd, config_file):
         try:
-            values, retired = without_retired(read_object(Path(layer.source)), layer)
+            values, retired = only_settings(read_object(Path(layer.source)), layer)
         except ConfigError as error:
             problems += error.problems
             continue
         notes += retired
         if layer.name == "project":
-            limit = tree.data.get("max_iterations", Config.model_fields["max_iterations"].default)
-            problems += project_problems(values, layer, list(Config.model_fields), limit)
+            limit = tree.data.get("max_iterations", Config().max_iterations)
+            problems += project_problems(values, layer, Config.key_names(), limit)
         tree.add(values, layer)
     problems += _add_slack_defaults(tree, environ)
     for key, text in _environment_values(environ):
@@ -130,10 +126,11 @@ def load_config(
         raise ConfigError(done.problems)
     _settle_mode(tree)
     try:
-        config = Config.model_validate(tree.data)
-    except ValidationError as error:
-        raise ConfigError(_validation_problems(error, tree)) from None
-    layers = {dotted(key): tree.setter(key) for key, _ in _leaves(config.model_dump(mode="json"))}
+        config = Config.of(tree.data)
+    except InvalidValuesError as error:
+        found = [f"{tree.culprit(key).where(key)}: {printable(text)}" for key, text in error.problems]
+        raise ConfigError(found) from None
+    layers = {dotted(key): tree.setter(key) for key, _ in _leaves(asdict(config))}
     return LoadedConfig(config, layers, frozenset(done.secret), tuple(notes))
 
 
@@ -156,17 +153,9 @@ def _file_layers(environ: Mapping[str, str], cwd: Path, config_file: Path | None
         yield Layer("project", str(project))
 
 
-def _scalar_kind(key: str) -> type | None:
-    """bool, int, float or str for keys that one environment variable can hold, else None."""
-    annotation: Any = Config.model_fields[key].annotation
-    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    kinds = {str if get_origin(member) is Literal else member for member in members} - {NoneType}
-    return next((kind for kind in (bool, int, float, str) if kinds == {kind}), None)
-
-
 def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Keys set by ML_INTERN_<KEY>. An empty variable is one that is not set."""
-    for key in Config.model_fields:
+    for key in Config.key_names():
         if text := environ.get(f"ML_INTERN_{key.upper()}", "").strip():
             yield key, text
 
@@ -175,7 +164,7 @@ _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "
 
 
 def _scalar(key: str, text: str) -> str | int | bool:
-    kind = _scalar_kind(key)
+    kind = scalar_kind(Config, key)
     if kind is None:
         raise ValueError(f'cannot be set by an environment variable; put "{key}" in your user file')
     if kind is bool:
@@ -201,8 +190,7 @@ def _add_slack_defaults(tree: Tree, environ: Mapping[str, str]) -> Iterator[str]
     named = {name: environ[name].strip() for name in sorted(environ) if name.startswith(SLACK_PREFIX)}
     given = {name.removeprefix(SLACK_PREFIX): text for name, text in named.items() if text}
     for name in set(given) - set(_SLACK_SETTINGS):
-        near = difflib.get_close_matches(name, _SLACK_SETTINGS, n=1)
-        hint = f"; did you mean {SLACK_PREFIX}{near[0]}?" if near else ""
+        hint = near_miss(name, _SLACK_SETTINGS, SLACK_PREFIX + "{}")
         yield f"{SLACK_PREFIX}{name}: unknown variable{hint}"
     switches = dict.fromkeys(("NOTIFICATIONS", "ALLOW_AGENT_TOOL", "ALLOW_AUTO_EVENTS"), True)
     for name in switches:
@@ -230,7 +218,8 @@ def _add_slack_defaults(tree: Tree, environ: Mapping[str, str]) -> Iterator[str]
 def _convert_expanded(tree: Tree, done: Substitution) -> Iterator[str]:
     """Give numbers and booleans written as `${VAR}` their type; yields a problem for each that is none."""
     for key in done.expanded:
-        if len(key) == 1 and key[0] in Config.model_fields and _scalar_kind(name := str(key[0])) in (bool, int):
+        name = str(key[0])
+        if len(key) == 1 and name in Config.key_names() and scalar_kind(Config, name) in (bool, int):
             try:
                 tree.data[name] = _scalar(name, tree.data[name].strip())
             except ValueError as error:
@@ -250,78 +239,11 @@ def _settle_mode(tree: Tree) -> None:
         tree.add({"yolo_mode": mode == "yolo"}, of_mode)
 
 
-# --- what is wrong, in words -----------------------------------------------------------------------------------------
-
-_EXPECTED = {
-    "string_type": "a text",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "an object",
-    "model_type": "an object",
-}
-
-
-def _validation_problems(error: ValidationError, tree: Tree) -> list[str]:
-    problems = []
-    for item in error.errors(include_url=False):
-        key = tuple(part for part in item["loc"] if part != "[key]")
-        problems.append(f"{tree.culprit(key).where(key)}: {printable(_in_words(key, dict(item)))}")
-    return problems
-
-
-def _in_words(key: Key, item: Mapping[str, Any]) -> str:
-    kind, context = item["type"], item.get("ctx", {})
-    if kind == "extra_forbidden":
-        return _unknown_key(str(key[-1]), _keys_at(key[:-1]))
-    if kind == "missing":
-        return "missing; this key is required here"
-    if kind == "literal_error":
-        allowed = re.findall(r"'([^']*)'", context["expected"])
-        given = item["input"]
-        hint = _near(given, allowed) if isinstance(given, str) else f", got {json_kind(given)}"
-        return f"expected one of {', '.join(allowed)}{hint}"
-    if kind == "greater_than_equal":
-        return f"must be at least {context['ge']:g}"
-    if kind == "greater_than":
-        return f"must be more than {context['gt']:g}"
-    if kind == "finite_number":
-        return "must be a finite number"
-    if kind == "string_too_short":
-        return "must not be empty"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}, got {json_kind(item['input'])}"
-    return str(item["msg"])
-
-
-def _unknown_key(name: str, known: Sequence[str]) -> str:
-    return f"unknown key{_near(name, known) or '; known here: ' + ', '.join(known)}"
-
-
-def _near(text: str, known: Sequence[str]) -> str:
-    lower = {name.lower(): name for name in known}
-    matches = difflib.get_close_matches(text.lower(), lower, n=1)
-    return f'; did you mean "{lower[matches[0]]}"?' if matches else ""
-
-
-def _keys_at(key: Key) -> list[str]:
-    """The keys that an object at `key` may have."""
-    here: Any = Config
-    for part in key:
-        here = get_args(here)[-1] if get_origin(here) is dict else here.model_fields[part].annotation
-    return list(here.model_fields)
-
-
 # --- showing it ------------------------------------------------------------------------------------------------------
 
-_SECRET_TEXT = re.compile(
-    r"hf_\w{8}|sk-[\w-]{8}|//[^/@\s]+@|\bBearer |^\w*(?:token|key|secret|passw)\w*="
-    r"|[?&-][\w-]*(?:token|key|secret|passw)[\w-]*=",
-    re.IGNORECASE,
+_SECRET_TEXT = (
+    r"(?i)hf_\w{8}|sk-[\w-]{8}|//[^/@\s]+@|\bBearer |^\w*(?:token|key|secret|passw)\w*="
+    r"|[?&-][\w-]*(?:token|key|secret|passw)[\w-]*="
 )
 """Texts of settings that hold a secret wherever they stand, beside those that look like a key: the beginning of a token
 that was cut, `user@`, and what is given to a name (`?token=...`, `--api-key=...`)."""
@@ -333,7 +255,7 @@ def describe(loaded: LoadedConfig) -> list[tuple[str, str, Layer]]:
     Parts of a server or a destination that nobody set are left out.
     """
     rows = []
-    for key, value in _leaves(loaded.config.model_dump(mode="json")):
+    for key, value in _leaves(asdict(loaded.config)):
         layer = loaded.layers[dotted(key)]
         if len(key) < 3 or layer != DEFAULT:
             text = json.dumps(_masked(key, value, loaded), ensure_ascii=False)
@@ -359,7 +281,9 @@ def _masked(key: Key, value: Any, loaded: LoadedConfig) -> Any:
         return ["***" if hide else item for item, hide in zip(masked, after_flag, strict=False)]
     if not isinstance(value, str) or not value or (key[-1] == "auth" and value == "oauth"):
         return value
+    from agent.redaction.shapes import holds_key  # only showing needs all its patterns
+
     name = [str(part) for part in key[2:] if isinstance(part, str)][-1:]
     is_hook = key[0] == "messaging" and key[-1] == "url"  # whoever knows it can send
     secret = key in loaded.secrets or is_hook or any(is_secret_name(part) for part in name)
-    return "***" if secret or _SECRET_TEXT.search(value) or holds_key(value) else value
+    return "***" if secret or re.search(_SECRET_TEXT, value) or holds_key(value) else value

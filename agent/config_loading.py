@@ -12,10 +12,10 @@ import json
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from agent.light_dataclass import dataclass
 from agent.redaction.names import is_secret_name
 
 Key = tuple[str | int, ...]
@@ -40,7 +40,7 @@ CUMULATIVE_KEYS: frozenset[Key] = frozenset({("permissions", "ask"), ("permissio
 _LITERAL_SECTIONS = frozenset({"permissions", "status_line_command"})
 """Keys whose text is taken as written: `${X}` there is part of a shell command."""
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::(-)?([^}]*))?\}")
+_VARIABLE = r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::(-)?([^}]*))?\}"
 
 
 class ConfigError(Exception):
@@ -172,11 +172,16 @@ def read_object(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{printable(str(path))}: {error}"]) from error
 
 
-def without_retired(values: dict[str, Any], layer: Layer) -> tuple[dict[str, Any], list[str]]:
-    """`values` without keys that do nothing any more, and a line about each of those."""
+SCHEMA_KEY = "$schema"
+"""Where editors look for `configs/config.schema.json`; not a setting."""
+
+
+def only_settings(values: dict[str, Any], layer: Layer) -> tuple[dict[str, Any], list[str]]:
+    """The settings among the `values` of a file, and a line about each key that does nothing any more."""
     retired = [name for name in values if name in RETIRED_KEYS]
     notes = [f"{layer.where((name,))}: does nothing any more ({RETIRED_KEYS[name]}); remove it" for name in retired]
-    return {name: value for name, value in values.items() if name not in RETIRED_KEYS}, notes
+    ignored = {SCHEMA_KEY, *RETIRED_KEYS}
+    return {name: value for name, value in values.items() if name not in ignored}, notes
 
 
 def _parse_object(text: str) -> dict[str, Any]:
@@ -224,12 +229,12 @@ def json_kind(value: object) -> str:
 # --- layers ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class Tree:
     """Merged layers. Later wins: objects merge, other values replace, null removes an entry below the top level."""
 
-    data: dict[str, Any] = field(default_factory=dict)
-    origins: dict[Key, Layer] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {}
+        self.origins: dict[Key, Layer] = {}
 
     def add(self, values: Mapping[str, Any], layer: Layer) -> None:
         """Put `values` on top of what is there. `values` is not kept and not changed."""
@@ -341,7 +346,7 @@ def project_problems(
         f"{layer.where(key)}: {problem}; if you want it, put it in your user file" for key, problem in refused.items()
     ]
     for key, text in text_leaves(values):
-        if (match := _VARIABLE.search(text)) and (key[0],) not in refused:
+        if (match := re.search(_VARIABLE, text)) and (key[0],) not in refused:
             problem = f"a project may not read your environment (${{{match[1]}}})"
             lines.append(f"{layer.where(key)}: {problem}; write the value here, or put the key in your user file")
     return lines
@@ -366,13 +371,13 @@ def _permission_problems(values: Mapping[str, Any]) -> dict[Key, str]:
 # --- ${VARIABLES} ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class Substitution:
     """What `substitute` did: `expanded` keys held a variable; those in `secret` held one with a secret-looking name."""
 
-    problems: list[str] = field(default_factory=list)
-    expanded: set[Key] = field(default_factory=set)
-    secret: set[Key] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.expanded: set[Key] = set()
+        self.secret: set[Key] = set()
 
 
 def substitute(tree: Tree, environ: Mapping[str, str]) -> Substitution:
@@ -384,7 +389,7 @@ def substitute(tree: Tree, environ: Mapping[str, str]) -> Substitution:
     done = Substitution()
     for key, text in list(text_leaves(tree.data)):
         layer = tree.setter(key)
-        matches = list(_VARIABLE.finditer(text))
+        matches = list(re.finditer(_VARIABLE, text)) if "${" in text else []
         if not matches or layer.name in ("environment", "flags"):
             continue
         done.problems += [f"{layer.where(key)}: {p}" for m in matches if (p := _variable_problem(m, environ))]
@@ -394,7 +399,7 @@ def substitute(tree: Tree, environ: Mapping[str, str]) -> Substitution:
         parent: Any = tree.data
         for part in key[:-1]:
             parent = parent[part]
-        parent[key[-1]] = _VARIABLE.sub(lambda m: environ.get(m[1], m[3] if m[2] else m[0]), text)
+        parent[key[-1]] = re.sub(_VARIABLE, lambda m: environ.get(m[1], m[3] if m[2] else m[0]), text)
     return done
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import dataclass
 
 from agent.budget.money import in_usd, micro, unknown_note
 from agent.budget.thresholds import BudgetWarning, crossed
+from agent.light_dataclass import dataclass
 from agent.protocol.money import format_usd
 
 

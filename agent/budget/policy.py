@@ -5,11 +5,11 @@ In a batch, each approved call is reserved before the next is decided, so that t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from agent.budget.estimates import UNKNOWN_COMPUTE_USD
 from agent.budget.ledger import Ledger, Reservation
+from agent.light_dataclass import dataclass
 from agent.protocol.money import format_usd
 from agent.protocol.tools import CostEstimate
 

@@ -6,9 +6,8 @@ cap, or a resumed session, counts all that lies behind it as told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agent.budget.money import MICRO_PER_USD, in_usd, unknown_note
+from agent.light_dataclass import dataclass
 from agent.protocol.money import format_usd
 
 CAP_SHARES = (50, 80, 95)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from rich.segment import Segment
@@ -16,11 +16,9 @@ from rich.text import Text
 from agent import __version__
 from agent.cli.exchange import Exchange
 from agent.cli.keyboard import Keyboard
-from agent.cli.model_list import ModelMenu
+from agent.cli.left_running import still_running_lines
 from agent.cli.parts import MakeParts
-from agent.cli.ps_command import still_running_lines
 from agent.core.surroundings import Surroundings
-from agent.protocol.compute import Ending
 from agent.protocol.events import DesktopNotice, Event, Payload, SettingsChanged
 from agent.protocol.modes import MODES, Mode
 from agent.protocol.operations import OpType
@@ -32,12 +30,17 @@ from agent.ui.desktop import desktop_notice
 from agent.ui.editor import EditorError, edit_file, edit_text
 from agent.ui.sanitize import clip, visible
 
+if TYPE_CHECKING:
+    from agent.cli.model_list import ModelMenu
+    from agent.protocol.compute import Ending
+
 logger = logging.getLogger(__name__)
 
 ECHOED_LINES = 12
 QUEUE_LINES = 3
 SHOWN_AFTER_S = 0.5
 """How long something that shows nothing of itself runs before that is said."""
+WORKING, OPENING = "Working… · Esc stops", "Opening the session… · Ctrl-C twice leaves"
 
 
 class App:
@@ -60,8 +63,8 @@ class App:
         self.model_menu: ModelMenu | None = None
         """The list of models that was shown last."""
         self.theme_name: ThemeName = "auto"
-        self._early: list[Event] | None = []
-        """Events that came before the banner, which is to stand above them."""
+        self._opens_late = False
+        """The session is still being opened, and has been for a moment."""
         parts = make_parts(self._actions(), self)
         self.status, self.console, self.renderer = parts.status, parts.console, parts.renderer
         self.screen, self.footer = parts.screen, parts.footer
@@ -188,7 +191,8 @@ class App:
 
     def switch_mode_soon(self) -> None:
         """Bring a mode that was chosen by a key into force, unless something runs: that goes on as it began."""
-        if self._wanted_mode is not None and (self.keyboard.is_asking or not self.keyboard.is_busy):
+        is_free = self.exchange.is_open and (self.keyboard.is_asking or not self.keyboard.is_busy)
+        if self._wanted_mode is not None and is_free:
             self.chore(self._switch_mode(self._wanted_mode))
 
     async def _switch_mode(self, mode: Mode) -> None:
@@ -229,9 +233,7 @@ class App:
 
     def _show_event(self, event: Event) -> None:
         self.status.see(event)
-        if self._early is not None:
-            self._early.append(event)
-        elif isinstance(notice := event.payload, DesktopNotice):
+        if isinstance(notice := event.payload, DesktopNotice):
             self.screen.send_out(desktop_notice(notice.title, notice.message, self.environ))
         elif not self._is_known(event.payload):
             self._render(event)
@@ -251,13 +253,20 @@ class App:
     def live_lines(self, width: int, rows: int) -> list[list[Segment]]:
         """What is live: of the session, then what stands in the queue."""
         queued = [f"(queued) {text}" for text in self.status.steering]
-        queued += [f"(after this) {text}" for text in self.keyboard.typed_ahead]
+        waiting_for = "after this" if self.keyboard.is_busy else "queued"
+        queued += [f"({waiting_for}) {text}" for text in self.keyboard.typed_ahead]
         shown = queued[:QUEUE_LINES] + [f"and {len(queued) - QUEUE_LINES} more"] * (len(queued) > QUEUE_LINES)
         muted = self.console.get_style("muted")
         lines = self.renderer.live_lines(width, max(1, rows - len(shown)))
-        if not lines and self.keyboard.busy_s > SHOWN_AFTER_S and not self.keyboard.is_asking:
-            lines = [[Segment(clip("Working… · Esc stops", width), muted)]]
+        if not lines and (words := self._wait_words()):
+            lines = [[Segment(clip(words, width), muted)]]
         return [*lines, *([Segment(clip(text, width), muted)] for text in shown)]
+
+    def _wait_words(self) -> str:
+        """What is said while nothing else shows that something goes on."""
+        if self.keyboard.busy_s > SHOWN_AFTER_S and not self.keyboard.is_asking:
+            return WORKING
+        return OPENING if self._opens_late else ""
 
     def status_line(self, width: int) -> StyleAndTextTuples:
         """The line at the bottom."""
@@ -266,31 +275,46 @@ class App:
     # --- begin and end ------------------------------------------------------------------------------------------------
 
     def terminal_claimed(self) -> contextlib.AbstractContextManager[None]:
-        """Inside the block, which begins before the session does, the terminal echoes nothing."""
+        """Inside the block the terminal echoes nothing by itself."""
         return self.screen.claimed()
 
-    def begin(self, place: str) -> None:
-        """Print the banner, and what the session has said so far. `place` is the line on model and provider."""
+    def begin(self, place: str, session_id: str | None) -> None:
+        """Print the banner. `place` is the line on model and provider; the session need not be there yet."""
         print_banner(
             self.console,
             version=__version__,
             model=self.status.model_name,
             runs_on=place,
             directory=str(self.workspace),
-            session_id=self.status.conversation.session_id,
+            session_id=session_id,
             user=self.hf_user,
             mode=self.status.mode,
             hint=PLAIN_HINT if self.renderer.is_plain else HINT,
         )
         self.renderer.begin()
-        early, self._early = self._early or [], None
-        for event in early:
-            self._render(event)
+
+    @contextlib.asynccontextmanager
+    async def opening(self) -> AsyncIterator[None]:
+        """Inside the block the session is being opened. Afterwards the mode is in force that was chosen meanwhile."""
+        late = asyncio.get_running_loop().call_later(SHOWN_AFTER_S, self._set_late, True)
+        try:
+            yield
+        finally:
+            late.cancel()
+            self._set_late(False)
+        if self._wanted_mode is not None:
+            await self._switch_mode(self._wanted_mode)
+
+    def _set_late(self, is_late: bool) -> None:
+        self._opens_late = is_late
+        self.screen.refresh()
 
     def end(self, *, is_saved: bool) -> None:
-        """The last words, once the session is closed."""
+        """The last words, once the session is closed, if it ever was open."""
         self.renderer.close()
         self.composer.keep_draft()
+        if not self.exchange.is_open:
+            return
         conversation = self.status.conversation
         for process in still_running(conversation.session_id):
             self.say(f"Still running: {clip(process, 160)}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent import __version__
+from agent.light_dataclass import dataclass
 from agent.protocol.modes import MODES
 
 EPILOG = """\

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, TextIO
 
 from agent.cli.args import (
@@ -24,6 +23,7 @@ from agent.cli.exit_codes import ExitCode
 from agent.cli.rewind_command import rewind_parser
 from agent.cli.sessions_command import sessions_parser
 from agent.cli.trace_command import trace_parser
+from agent.light_dataclass import dataclass
 
 _BY_METAVAR: dict[object, Literal["file", "session"]] = {"FILE": "file", "ID": "session"}
 # Only plain ids: bash expands the words that it offers.

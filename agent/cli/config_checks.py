@@ -6,10 +6,6 @@ import difflib
 from collections.abc import Mapping
 
 from agent.config import Config, ConfigError, Permissions
-from agent.core.services import services_nowhere
-from agent.core.tools import create_builtin_tools
-from agent.protocol.permissions import PermissionRule
-from agent.tools.approval_rules import RULES
 
 PREFIX = "ML_INTERN_"
 
@@ -18,6 +14,11 @@ def check_rules(permissions: Permissions) -> None:
     """Raise `ConfigError` for a rule whose tool looks misspelt: a `deny` that never fits would protect nothing."""
     if not (permissions.deny or permissions.ask or permissions.allow):
         return
+    from agent.core.services import services_nowhere
+    from agent.core.tools import create_builtin_tools
+    from agent.protocol.permissions import PermissionRule
+    from agent.tools.approval_rules import RULES
+
     known = {spec.name for spec in create_builtin_tools(services_nowhere())} | set(RULES)
     problems = []
     for kind in ("deny", "ask", "allow"):
@@ -32,7 +33,7 @@ def check_rules(permissions: Permissions) -> None:
 
 def unknown_settings(environ: Mapping[str, str]) -> list[str]:
     """A warning for each `ML_INTERN_…` variable that is almost, but not quite, the name of a setting."""
-    known = [PREFIX + name.upper() for name in Config.model_fields] + [PREFIX + "CLI_CONFIG"]
+    known = [PREFIX + name.upper() for name in Config.key_names()] + [PREFIX + "CLI_CONFIG"]
     warnings = []
     for name in sorted(environ):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.85) if name.startswith(PREFIX) else []

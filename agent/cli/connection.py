@@ -12,6 +12,8 @@ from agent.core.agent_loop import Resumption, submission_loop
 from agent.core.session import Session
 from agent.core.session_work import cancel_work
 from agent.core.surroundings import Surroundings
+from agent.llm.backends import BackendName, backend_name
+from agent.llm.params import resolve_route
 from agent.protocol.compute import Ending
 from agent.protocol.events import Event, Processing, Ready, Shutdown
 from agent.protocol.operations import Operation, OpType, Submission
@@ -40,7 +42,8 @@ class Connection:
     ):
         """`on_event` sees every event as soon as it is taken from the queue."""
         self._submissions: asyncio.Queue[Submission] = asyncio.Queue()
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: asyncio.Queue[Any] = asyncio.Queue()
+        """Events, and None behind the last of them."""
         self._holder: list[Session | None] = [None]
         self._on_event = on_event
         self._arguments = (config, surroundings, stream, resumption)
@@ -49,6 +52,7 @@ class Connection:
     async def __aenter__(self) -> Connection:
         """Start the loop and wait until it is ready. Raises what the loop raised if it does not get there."""
         config, surroundings, stream, resumption = self._arguments
+        _warm(config, surroundings)
         self._task = asyncio.create_task(
             submission_loop(
                 self._submissions,
@@ -60,7 +64,13 @@ class Connection:
                 resumption=resumption,
             )
         )
-        await self.wait_for(lambda event: isinstance(event.payload, Ready))
+        self._task.add_done_callback(lambda _: self._events.put_nowait(None))
+        try:
+            await self.wait_for(lambda event: isinstance(event.payload, Ready))
+        except BaseException:  # also a cancel: nobody else will end the loop
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -121,19 +131,11 @@ class Connection:
 
     async def next_event(self) -> Event:
         """The next event. Raises `LoopEndedError`, or the loop's own exception, when there can be no more."""
-        if self._events.empty():
-            arrival = asyncio.ensure_future(self._events.get())
-            try:
-                await asyncio.wait({arrival, self._task}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not arrival.done():
-                    arrival.cancel()
-            if not arrival.done():
-                self._task.result()
-                raise LoopEndedError("the session has ended")
-            event = arrival.result()
-        else:
-            event = self._events.get_nowait()
+        event: Event | None = await self._events.get()
+        if event is None:
+            self._events.put_nowait(None)  # for whoever asks again
+            self._task.result()
+            raise LoopEndedError("the session has ended")
         if self._stop_requested and isinstance(event.payload, Processing):
             self._cancel_session()
         self._on_event(event)
@@ -144,3 +146,12 @@ class Connection:
         while not is_it(event := await self.next_event()):
             pass
         return event
+
+
+def _warm(config: Config, surroundings: Surroundings) -> None:
+    """Begin to load litellm, which takes seconds, if the model's calls go through it. Raises `UnknownModelError`."""
+    route = resolve_route(config.model_name)
+    if backend_name(route, surroundings.environ, config.llm_backend) is BackendName.LITELLM:
+        from agent.llm.litellm_backend import warm_in_background
+
+        warm_in_background()

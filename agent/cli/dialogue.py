@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import signal
-from collections.abc import Coroutine, Iterator
-from functools import partial
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from agent.cli import commands
@@ -20,60 +17,40 @@ from agent.cli.approvals import ask_approvals
 from agent.cli.commands.project import remember
 from agent.cli.connection import Connection
 from agent.cli.exchange import TURN_PAUSES
-from agent.cli.exit_codes import ExitCode
+from agent.cli.leaving import Leaving
 from agent.protocol.events import ApprovalRequired, Payload, TurnComplete
 from agent.protocol.operations import OpType
 
-logger = logging.getLogger(__name__)
-
 LEAVE_WORDS = frozenset({"exit", "quit", "/exit", "/quit"})
-PATIENCE_S = 3.0
-"""How long what runs may take to end once the person insists on leaving."""
 TICK_S = 1.0
 
 
 class Dialogue:
     """Reads and works off what the person types, until they leave."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, leaving: Leaving) -> None:
         self._app = app
+        self._leaving = leaving
         self._keyboard = app.keyboard
         self._asides: list[str] = []
         """What the model is to hear with the person's next request."""
-        self.exit_code: int = ExitCode.OK
 
-    async def run(self, connection: Connection) -> int:
-        """Hold the conversation; returns the exit code."""
+    @contextlib.asynccontextmanager
+    async def beside(self, connection: Connection) -> AsyncIterator[None]:
+        """Inside the block the session is listened to, and what changes with time is kept up to date."""
         listening = asyncio.create_task(self._app.exchange.listen(connection), name="events")
-        listening.add_done_callback(self._session_ended)
+        listening.add_done_callback(self._leaving.session_ended)
         background = [listening, asyncio.create_task(self._tick())]
         background.append(asyncio.create_task(self._app.footer.follow(lambda: self._keyboard.is_busy)))
         try:
-            async with self._app.screen.running(self._terminal_gone):
-                await self._until_left(asyncio.create_task(self._work()))
-                await self._app.end_chores()
+            yield
         finally:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-        return self.exit_code
 
-    async def _until_left(self, work: asyncio.Task[None]) -> None:
-        left = asyncio.create_task(self._keyboard.left.wait())
-        try:
-            await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
-            while not work.done() and not self._keyboard.insists:
-                await asyncio.wait({work}, timeout=TICK_S)
-            if not work.done():
-                await asyncio.wait({work}, timeout=PATIENCE_S)
-        finally:
-            left.cancel()
-            work.cancel()
-            await asyncio.wait({work})
-        if not work.cancelled() and (error := work.exception()) is not None:
-            raise error
-
-    async def _work(self) -> None:
+    async def work(self) -> None:
+        """Work off line by line, until the person leaves."""
         self._app.screen.prompt()
         while (text := await self._keyboard.next_line()) is not None:
             await self._take(self._without_draft(text).strip())
@@ -191,41 +168,3 @@ class Dialogue:
             await asyncio.sleep(TICK_S)
             if self._app.renderer.is_ticking or self._keyboard.is_busy:
                 self._app.screen.refresh()
-
-    def _session_ended(self, listening: asyncio.Task[None]) -> None:
-        if listening.cancelled():
-            return
-        error = listening.exception()
-        logger.error("the session ended by itself", exc_info=error)
-        self._app.complain(f"The session has ended by itself: {error}. What was said is saved; the log has more.")
-        self.exit_code = ExitCode.ERROR
-        self._keyboard.leave(insists=True)
-
-    def _terminal_gone(self) -> None:
-        if self._app.exchange.is_open:
-            self._app.exchange.connection.leave_running()
-        self._keyboard.stop()
-        self._keyboard.leave(insists=True)
-
-    @contextlib.contextmanager
-    def end_signals(self) -> Iterator[None]:
-        """Inside the block SIGTERM, SIGHUP and SIGQUIT stop what runs, save and leave; also while the session opens."""
-        loop, opening = asyncio.get_running_loop(), asyncio.current_task()
-        numbers = [s for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if (s := getattr(signal, name, None))]
-
-        def terminated(number: int) -> None:
-            self.exit_code = 128 + number
-            if self._app.exchange.is_open:
-                self._terminal_gone()
-            elif opening is not None:
-                opening.cancel()
-
-        with contextlib.suppress(NotImplementedError):  # Windows has no such signals
-            for number in numbers:
-                loop.add_signal_handler(number, partial(terminated, number))
-        try:
-            yield
-        finally:
-            with contextlib.suppress(NotImplementedError):
-                for number in numbers:
-                    loop.remove_signal_handler(number)

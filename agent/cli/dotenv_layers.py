@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from agent.config_loading import (
     printable,
     read_small_text,
 )
+from agent.light_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,13 @@ def load_dotenv_layers(environ: Mapping[str, str], cwd: Path) -> DotenvResult:
         if path == local and name in own_values and not _is_exec_changing(name):
             merged[name], sources[name] = own_values[name], own
     return DotenvResult(merged, warnings, sources)
+
+
+def own_environment(dotenv: DotenvResult, cwd: Path) -> dict[str, str]:
+    """The environment without what the `.env` file of `cwd` has put there: it may have come with somebody's repository,
+    and must choose neither the account nor the address that sessions go to."""
+    local = cwd.absolute() / ".env"
+    return {name: value for name, value in dotenv.environ.items() if dotenv.sources.get(name) != local}
 
 
 def _read(path: Path, warnings: list[str]) -> dict[str, str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
-from agent.cli.connection import Connection
 from agent.protocol.events import OPERATION_ENDS, TURN_ENDS, ApprovalRequired, Event, Payload
 from agent.protocol.operations import OpType
+
+if TYPE_CHECKING:
+    from agent.cli.connection import Connection
 
 TURN_PAUSES = (ApprovalRequired, *TURN_ENDS)
 """A turn runs until one of these."""
@@ -32,7 +34,7 @@ class Exchange:
 
     @property
     def is_open(self) -> bool:
-        """Whether the session is there and listened to."""
+        """Whether the session is there."""
         return self._connection is not None
 
     def see(self, event: Event) -> None:
@@ -41,12 +43,17 @@ class Exchange:
         if self._awaited is not None and isinstance(event.payload, self._awaited[0]) and not self._awaited[1].done():
             self._awaited[1].set_result(event.payload)
 
-    async def listen(self, connection: Connection) -> None:
-        """Take all events as they come, until cancelled. Raises what ends the session: then nothing more can come."""
+    def listen(self, connection: Connection) -> Coroutine[Any, Any, None]:
+        """Use `connection` from now on. What is returned takes all events as they come, until cancelled, and raises
+        what ends the session: then nothing more can come."""
         self._connection = connection
+        return self._listen(connection)
+
+    async def _listen(self, connection: Connection) -> None:
         try:
             while True:
                 await connection.next_event()
+                await asyncio.sleep(0)  # many may wait, and keys are to be seen in between
         except Exception as error:
             self._failure = error
             if self._awaited is not None and not self._awaited[1].done():

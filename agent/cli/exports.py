@@ -6,10 +6,10 @@ import errno
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.light_dataclass import dataclass
 from agent.protocol.private_files import make_private_dir, write_private
 from agent.sessions.errors import SessionError
 from agent.ui.tool_lines import counted

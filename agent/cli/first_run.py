@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import InMemoryHistory
 
-from agent.llm.auto import choose_model
+from agent.light_dataclass import dataclass
+from agent.llm.auto import DEMO, choose_model
 from agent.llm.credentials import env_name
 from agent.llm.local import LocalServer, detect_local_servers
 from agent.llm.params import clean_hf_token, url_host
 from agent.llm.providers import HF_TOKENS_URL, PROVIDERS, RouteKind
-from agent.llm.replay import DEMO
 from agent.ui.sanitize import clip
 
 logger = logging.getLogger(__name__)

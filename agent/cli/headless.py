@@ -7,14 +7,14 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from agent.cli.connection import Connection
 from agent.cli.exit_codes import CREDENTIAL_FAILURES, ExitCode
-from agent.cli.ps_command import still_running_lines
+from agent.cli.left_running import still_running_lines
 from agent.config import Config
 from agent.core.agent_loop import Resumption
 from agent.core.surroundings import Surroundings
+from agent.light_dataclass import dataclass
 from agent.protocol.events import (
     TURN_ENDS,
     ApprovalRequired,

@@ -1,25 +1,29 @@
-"""Interactive mode: puts the parts of the terminal together and holds a conversation at it."""
+"""Interactive mode: the prompt first, and everything else behind it.
+
+What the prompt needs is imported here, and is little: the screen, the composer, the line at the bottom. The session,
+and with it models, tools and commands, is `agent.cli.opening`; it is imported in a thread once the person can type.
+What they send before the session is open waits for it, in sight.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 from agent.cli.app import App
-from agent.cli.commands import command_hints
-from agent.cli.connection import Connection
-from agent.cli.dialogue import Dialogue
 from agent.cli.footer import Footer
+from agent.cli.leaving import Leaving
 from agent.cli.parts import Parts, View
-from agent.cli.sharing import Uploads
 from agent.cli.status import Status
 from agent.config import Config
-from agent.core.agent_loop import Resumption
 from agent.core.surroundings import Surroundings
-from agent.protocol.events import BudgetStatus, Event, ResumeComplete
+from agent.protocol.events import BudgetStatus
+from agent.ui.composer.completion import CommandHint
 from agent.ui.composer.composer import COMPOSER_STYLE, Actions, Composer
 from agent.ui.composer.files import FileIndex
 from agent.ui.composer.history import History
@@ -28,42 +32,60 @@ from agent.ui.plain_screen import PlainComposer, PlainScreen
 from agent.ui.screen import Screen
 from agent.ui.terminal import TerminalRenderer
 
+if TYPE_CHECKING:
+    from agent.cli.dialogue import Dialogue
+    from agent.cli.sharing import Uploads
+    from agent.core.agent_loop import Resumption
+
 
 async def run_interactive(
-    config: Config, uploads: Uploads, place: str, *, stream: bool, resumption: Resumption | None = None
+    config: Config,
+    surroundings: Surroundings,
+    make_uploads: Callable[[], Uploads],
+    place: str,
+    session_id: str | None,
+    *,
+    stream: bool,
+    resumption: Resumption | None = None,
 ) -> int:
     """Hold a conversation at the terminal, in a saved session if asked to; returns the exit code.
 
-    `place` is the line on model and provider. The caller ends `uploads`. Raises what opening or resuming the session
-    raises.
+    `place` is the line on model and provider, `session_id` what the session will be called, if known. Raises what
+    opening or resuming the session raises; the terminal is the person's again then.
     """
-    surroundings = uploads.surroundings
     make_parts = _plain_parts if _is_plain(config) else _live_parts
     app = App(surroundings, partial(make_parts, config, surroundings))
-    dialogue = Dialogue(app)
+    leaving = Leaving(app)
 
-    def see(event: Event) -> None:
-        app.exchange.see(event)
-        uploads.see(event)
+    async def converse() -> None:
+        async with app.opening():
+            open_dialogue = await asyncio.to_thread(_behind_the_prompt)
+            opening = open_dialogue(app, leaving, config, make_uploads, stream=stream, resumption=resumption)
+            dialogue = await session.enter_async_context(opening)
+        await dialogue.work()
 
-    opening = Connection(config, surroundings, stream=stream, on_event=see, resumption=resumption)
-    with dialogue.end_signals():
-        try:
-            with ExitStack() as claim:
-                claim.enter_context(app.terminal_claimed())
-                async with opening as connection:
-                    if resumption is not None:
-                        await connection.wait_for(lambda event: isinstance(event.payload, ResumeComplete))
-                    app.begin(place)
-                    app.chore(uploads.begin(app.note))
-                    code = await dialogue.run(connection)
-                    claim.close()  # what is left to do can be broken off with Ctrl-C
-        except asyncio.CancelledError:
-            if not dialogue.exit_code:
-                raise
-            return dialogue.exit_code  # told to end before it had begun
+    with leaving.signals():
+        async with AsyncExitStack() as session:  # closed last: what is left to do then can be broken off with Ctrl-C
+            with app.terminal_claimed():
+                app.begin(place, session_id)
+                async with app.screen.running(leaving.terminal_gone):
+                    await leaving.until_left(asyncio.create_task(converse()))
+                    await app.end_chores()
     app.end(is_saved=config.save_sessions)
-    return code
+    return leaving.exit_code
+
+
+def _behind_the_prompt() -> Callable[..., AbstractAsyncContextManager[Dialogue]]:
+    """The one door to all that the prompt does not need. To go through it for the first time takes long."""
+    from agent.cli.opening import open_dialogue
+
+    return open_dialogue
+
+
+def _command_hints() -> Sequence[CommandHint]:
+    from agent.cli.commands import command_hints
+
+    return command_hints()
 
 
 def _is_plain(config: Config) -> bool:
@@ -76,7 +98,7 @@ def _live_parts(config: Config, surroundings: Surroundings, actions: Actions, vi
     composer = Composer(
         actions,
         history=History(surroundings.state_dir / "history"),
-        commands=command_hints,
+        commands=_command_hints,
         files=FileIndex(surroundings.workspace),
         vi_mode=config.vi_mode,
     )
@@ -108,6 +130,7 @@ def _plain_parts(config: Config, surroundings: Surroundings, actions: Actions, _
 
 def _status(config: Config) -> Status:
     return Status(
+        model_name=config.model_name,
         mode=config.mode,
         reasoning_effort=config.reasoning_effort,
         budget=BudgetStatus(0.0, 0.0, 0.0, config.max_cost_usd),

@@ -7,8 +7,9 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from agent.light_dataclass import dataclass
 
 TWICE_WITHIN_S = 2.0
 QUIET_S = 0.4
@@ -47,7 +48,7 @@ class Keyboard:
     def __init__(self, *, say: Callable[[str], None], give_back: Callable[[str], None]) -> None:
         """`give_back(text)` puts what was typed, and came to nothing, back into the composer."""
         self.typed_ahead: deque[str] = deque()
-        """Lines that wait for the end of what runs."""
+        """Lines that wait for the end of what runs, or for the first `next_line`."""
         self.is_leaving = False
         self.insists = False
         """Leave, also if what runs does not end."""
@@ -58,6 +59,8 @@ class Keyboard:
         """Lines to work off before those of the person."""
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
         """What was typed while nothing ran; None: look again."""
+        self._is_read = False
+        """Whether lines are worked off already."""
         self._answer: asyncio.Future[str | None] | None = None
         self._work: _Work | None = None
         self._busy_since_s = 0.0
@@ -93,6 +96,7 @@ class Keyboard:
 
     async def next_line(self) -> str | None:
         """The next line to work off; None: leave."""
+        self._is_read = True
         while not self.is_leaving:
             for waiting in (self._ours, self.typed_ahead):
                 if waiting:
@@ -143,10 +147,13 @@ class Keyboard:
         if self._answer is not None:
             if not self._answer.done():
                 self._answer.set_result(text)
-        elif self._work is None:
+        elif self._work is not None:
+            if text.strip():
+                self._work.on_line(text.strip())
+        elif self._is_read:
             self._lines.put_nowait(text)
-        elif text.strip():
-            self._work.on_line(text.strip())
+        else:
+            self.typed_ahead.append(text)
 
     def escaped(self) -> None:
         """Esc: empties an answer, gives up a question, stops what runs."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from functools import cached_property
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.redaction.live import LiveSecrets
-from agent.redaction.redactor import RedactionError, Redactor
+
+if TYPE_CHECKING:
+    from agent.redaction.redactor import Redactor
 
 LOG_BYTES = 2_000_000
 
@@ -30,10 +34,19 @@ class RedactingFormatter(logging.Formatter):
     def __init__(self, secrets: LiveSecrets) -> None:
         """`secrets`: the values that must not appear."""
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._redactor = Redactor(secrets)
+        self._secrets = secrets
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        """It knows a hundred patterns, and loads with the first record: most runs begin without one."""
+        from agent.redaction.redactor import Redactor
+
+        return Redactor(self._secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text. One that cannot be redacted says no more than that there was one."""
+        from agent.redaction.redactor import RedactionError
+
         try:
             return self._redactor.text(super().format(record))
         except RedactionError:

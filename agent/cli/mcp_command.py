@@ -9,18 +9,17 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
-
-from pydantic import ValidationError
 
 from agent.cli.args import mcp_parser
 from agent.cli.exit_codes import ExitCode
 from agent.cli.user_config import read_user_file, user_file, write_user_file
 from agent.config import ConfigError, LoadedConfig, McpServer, describe, load_config, state_dir
 from agent.config_loading import printable
+from agent.config_values import InvalidValuesError
 from agent.hub.tokens import resolve_hf_token
+from agent.light_dataclass import dataclass
 from agent.llm.credentials import clean_hf_token
 from agent.redaction.live import LiveSecrets, child_environment
 from agent.redaction.names import is_secret_name
@@ -188,9 +187,9 @@ def _entry(parsed: argparse.Namespace, program: list[str]) -> dict[str, Any]:
             entry["headers"] = dict(_pair(text, ":", "--header 'Name: value'") for text in parsed.header)
     is_open = "url" in entry and _VARIABLE.match(entry["url"])  # only known once it is read
     try:
-        McpServer.model_validate(entry | ({"url": "http://later"} if is_open else {}))
-    except ValidationError as error:
-        raise UsageError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
+        McpServer.of(entry | ({"url": "http://later"} if is_open else {}))
+    except InvalidValuesError as error:
+        raise UsageError(error.problems[0][1]) from None
     return entry
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.light_dataclass import dataclass
 from agent.llm.catalog import CatalogModel, CatalogProvider, RouterCatalog
 from agent.llm.credentials import env_name, router_token
 from agent.llm.local import LocalServer, detect_local_servers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -13,6 +12,7 @@ from rich.segment import Segment
 from agent.cli.footer import Footer
 from agent.cli.keyboard import Input
 from agent.cli.status import Status
+from agent.light_dataclass import dataclass
 from agent.ui.composer.composer import Actions
 from agent.ui.console import TerminalConsole
 from agent.ui.terminal import TerminalRenderer

@@ -14,7 +14,6 @@ from agent.cli.sessions_views import as_json as json_text
 from agent.compute.leases import Lease, LeaseStore
 from agent.compute.sweep import Standing, listing
 from agent.protocol.compute import ComputeBackend
-from agent.protocol.events import WorkItem
 from agent.protocol.money import format_usd
 from agent.ui.sanitize import clip
 from agent.ui.tool_lines import elapsed_text
@@ -165,17 +164,3 @@ def named(lease: Lease) -> str:
     """A lease in one short line: `1a2b3c4d5e6f job train.py on a10g-large`."""
     where = "" if lease.kind == "process" else f" on {lease.flavor}"
     return clip(f"{lease.id} {lease.kind} {lease.name}{where}", WIDTH)
-
-
-def still_running_lines(items: Sequence[WorkItem]) -> list[str]:
-    """What a person who leaves should know of: a line for each that still runs, and how it is ended."""
-    return [_still_running(item) for item in items if not item.is_over]
-
-
-def _still_running(item: WorkItem) -> str:
-    price = "price unknown" if item.usd_per_hour is None else f"{_usd(item.usd_per_hour)}/h"
-    where = "" if item.kind == "process" else f" on {item.flavor}"
-    place = item.url or (item.place_id if item.place_id != item.id else None)
-    facts = [f"{item.kind} {item.name}{where}", price.replace("free/h", "free"), place]
-    text = ", ".join(clip(fact, 200) for fact in facts if fact)
-    return f"Still running: {text}; 'ml-intern gc {item.id}' ends it"

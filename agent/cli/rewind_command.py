@@ -16,7 +16,7 @@ from agent.cli.saved_sessions import find_session
 from agent.config import Config
 from agent.core.agent_loop import Resumption
 from agent.core.surroundings import Surroundings
-from agent.llm.replay import DEMO
+from agent.llm.auto import DEMO
 from agent.protocol.events import ErrorRaised, Event, ResumeComplete, UndoComplete
 from agent.protocol.operations import OpType
 from agent.sessions.errors import AmbiguousSessionError, JournalError, SessionError, SessionNotFoundError
@@ -67,7 +67,7 @@ async def _rewind(parsed: argparse.Namespace, config: Config, surroundings: Surr
         raise JournalError(f"the session ran in {info.cwd}, which is not there any more")
     if info.is_running:
         raise JournalError(f"the session {info.id} is open in another ml-intern; use /rewind there")
-    settings = config.model_copy(update={"model_name": DEMO, "save_sessions": True})
+    settings = replace(config, model_name=DEMO, save_sessions=True)
     place = replace(surroundings, workspace=Path(info.cwd))
     resumption = Resumption(info.path)
     async with Connection(settings, place, stream=False, on_event=_ignore, resumption=resumption) as connection:

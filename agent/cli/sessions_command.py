@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -15,6 +14,7 @@ from agent.cli.exit_codes import ExitCode
 from agent.cli.exports import FORMATS, Source, export_text, format_of, redactor_for, write_export, written_text
 from agent.cli.sessions_views import as_json, conversation_text, head_text, list_text, messages_json, session_json
 from agent.config_loading import state_dir
+from agent.light_dataclass import dataclass
 from agent.redaction.live import LiveSecrets
 from agent.sessions.errors import AmbiguousSessionError, SessionError, SessionNotFoundError
 from agent.sessions.index import SessionIndex, SessionInfo

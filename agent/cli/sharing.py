@@ -10,14 +10,14 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
-from agent.cli.dotenv_layers import DotenvResult
 from agent.config import Config, ConfigError, load_config
 from agent.config_loading import expand_path
 from agent.core.surroundings import Surroundings
 from agent.hub.tokens import token_of_environment
+from agent.light_dataclass import dataclass
 from agent.llm.credentials import clean_hf_token
 from agent.protocol.events import Event, NewComplete, ResumeComplete
 from agent.protocol.messages import utc_now
@@ -28,17 +28,11 @@ from agent.traces.uploads.sharing import ORGANIZATION_TOKEN, Tokens, announcemen
 logger = logging.getLogger(__name__)
 
 
-def own_environment(dotenv: DotenvResult, cwd: Path) -> dict[str, str]:
-    """The environment without what the `.env` file of `cwd` has put there: it may have come with somebody's repository,
-    and must choose neither the account nor the address that sessions go to."""
-    local = cwd.absolute() / ".env"
-    return {name: value for name, value in dotenv.environ.items() if dotenv.sources.get(name) != local}
-
-
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """What one run of the program does about uploads. `config` is the run's; `environ`: see `own_environment`;
-    `config_file`: the person's configuration, absolute, None for the usual place."""
+    """What one run of the program does about uploads. `config` is the run's; `environ`: see
+    `agent.cli.dotenv_layers.own_environment`; `config_file`: the person's configuration, absolute, None for the usual
+    place."""
 
     config: Config
     surroundings: Surroundings

@@ -10,26 +10,25 @@ import platform
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.cli.args import Arguments
 from agent.cli.config_checks import check_rules, unknown_settings
-from agent.cli.dotenv_layers import load_dotenv_layers
+from agent.cli.dotenv_layers import load_dotenv_layers, own_environment
 from agent.cli.exit_codes import ExitCode
 from agent.cli.log_setup import set_up_logging
-from agent.cli.sharing import Uploads, own_environment
 from agent.cli.stdin_prompt import PromptError, PromptInput, read_prompt
 from agent.config import Config, ConfigError, cache_dir, config_dir, load_config, state_dir
 from agent.config_loading import expand_path, home_dir
-from agent.core.agent_loop import Resumption
-from agent.core.services import create_services
 from agent.core.surroundings import Surroundings
 from agent.hub.tokens import resolve_hf_token, token_of_environment
 from agent.hub.whose import remembered_user
-from agent.llm.auto import choose_model
+from agent.light_dataclass import dataclass
+from agent.llm.auto import DEMO, choose_model
 from agent.llm.credentials import clean_hf_token
 from agent.llm.local import detect_local_servers
 from agent.llm.params import (
@@ -37,17 +36,17 @@ from agent.llm.params import (
     describe_provider,
     describe_route,
     missing_credentials,
-    needs_litellm,
     resolve_route,
 )
-from agent.llm.replay import DEMO
 from agent.protocol.events import ErrorRaised, Event
-from agent.protocol.messages import utc_now
+from agent.protocol.messages import new_id, utc_now
 from agent.redaction.live import LiveSecrets
 from agent.sessions.errors import SessionError
 from agent.ui.renderer import Renderer
 
 if TYPE_CHECKING:
+    from agent.cli.sharing import Uploads
+    from agent.core.agent_loop import Resumption
     from agent.sessions.index import SessionInfo
 
 logger = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A session that the person asks for. `own_environ`: see `agent.cli.sharing.own_environment`."""
+    """A session that the person asks for. `own_environ`: see `agent.cli.dotenv_layers.own_environment`."""
 
     arguments: Arguments
     config: Config
@@ -136,6 +135,8 @@ def _run(arguments: Arguments) -> int:
 
 async def _see_to_work(arguments: Arguments, config: Config, cwd: Path) -> int:
     """`ml-intern ps` and `ml-intern gc`."""
+    from agent.core.services import create_services
+
     hf_token = await asyncio.to_thread(resolve_hf_token, os.environ)
     services = create_services(config, _surroundings(cwd, hf_token, headless=True))
     place, places = state_dir(os.environ), services.backends
@@ -188,7 +189,7 @@ async def _start_session(request: Request, renderer: Renderer | None) -> int:
         _warn(warning)
     saved = await _saved_session(arguments, cwd, headless=request.headless)
     if saved is not None and "model_name" not in arguments.flags and _is_known_model(saved.model):
-        config = config.model_copy(update={"model_name": saved.model})
+        config = replace(config, model_name=saved.model)
     hf_token = await _hf_token(config, headless=request.headless)
     secrets = LiveSecrets(os.environ, {"HF_TOKEN": hf_token})
     set_up_logging(state_dir(os.environ), secrets, debug=arguments.debug)
@@ -207,38 +208,42 @@ async def _start_session(request: Request, renderer: Renderer | None) -> int:
     is_demo = model.name == DEMO and saved is None
     workspace = Path(tempfile.mkdtemp(prefix="ml-intern-demo-")) if is_demo else cwd
     surroundings = _surroundings(workspace, hf_token, headless=request.headless)
-    uploads = Uploads.of(config, surroundings, request.own_environ, cwd)
     resumption = _resumption(arguments, saved)
-    if renderer is None:
-        return await _converse(arguments, config, model, uploads, resumption)
-    return await _run_prompt(request, config, model, uploads, renderer, resumption)
+    if renderer is not None:
+        return await _run_prompt(request, config, model, surroundings, renderer, resumption)
+    if saved is None:
+        surroundings = replace(surroundings, first_session_id=new_id())
+    session_id = surroundings.first_session_id if saved is None else saved.id
+    return await _converse(request, config, model, surroundings, resumption, session_id)
+
+
+def _uploads(request: Request, config: Config, surroundings: Surroundings) -> Uploads:
+    from agent.cli.sharing import Uploads
+
+    return Uploads.of(config, surroundings, request.own_environ, request.cwd)
 
 
 def _check_route(model: Model, hf_token: str | None) -> None:
-    """Whether the model can be called; if so, what that takes is made ready. Raises `StartError`."""
-    route = resolve_route(model.name)
-    if problem := missing_credentials(route, os.environ, hf_token):
+    """Raise `StartError` if the model cannot be called."""
+    if problem := missing_credentials(resolve_route(model.name), os.environ, hf_token):
         raise StartError(problem, ExitCode.CREDENTIALS, "no_credentials")
-    if needs_litellm(route):
-        from agent.llm.litellm_backend import warm_in_background
-
-        warm_in_background()
 
 
 async def _run_prompt(
     request: Request,
     config: Config,
     model: Model,
-    uploads: Uploads,
+    surroundings: Surroundings,
     renderer: Renderer,
     resumption: Resumption | None,
 ) -> int:
+    uploads = _uploads(request, config, surroundings)
     surroundings, arguments = uploads.surroundings, request.arguments
     route = resolve_route(model.name)
     _warn(f"{model.notice}{describe_route(route, os.environ)}; workspace {surroundings.workspace}")
     from agent.cli.headless import run_headless
 
-    settings = config.model_copy(update={"model_name": model.name, "yolo_mode": True})
+    settings = replace(config, model_name=model.name, mode="yolo", yolo_mode=True)
     await uploads.begin(_warn)
     try:
         code = await run_headless(
@@ -303,26 +308,34 @@ def _is_known_model(name: str) -> bool:
 def _resumption(arguments: Arguments, saved: SessionInfo | None) -> Resumption | None:
     if saved is None or arguments.resume is None:
         return None
+    from agent.core.agent_loop import Resumption
+
     return Resumption(saved.path, fork=arguments.resume.fork, keep_model="model_name" in arguments.flags)
 
 
 async def _converse(
-    arguments: Arguments,
+    request: Request,
     config: Config,
     model: Model,
-    uploads: Uploads,
+    surroundings: Surroundings,
     resumption: Resumption | None,
+    session_id: str | None,
 ) -> int:
     _check_terminal()
     from agent.cli.interactive import run_interactive
 
     where = "in a sandbox" if config.tool_runtime == "sandbox" else "here"
     place = f"{model.notice}{describe_provider(resolve_route(model.name), os.environ)}; tools run {where}"
-    settings = config.model_copy(update={"model_name": model.name})
-    try:
-        return await run_interactive(settings, uploads, place, stream=not arguments.no_stream, resumption=resumption)
-    finally:
-        await uploads.end()
+    settings = replace(config, model_name=model.name)
+    return await run_interactive(
+        settings,
+        surroundings,
+        partial(_uploads, request, config, surroundings),
+        place,
+        None if resumption is not None and resumption.fork else session_id,
+        stream=not request.arguments.no_stream,
+        resumption=resumption,
+    )
 
 
 NO_MODEL = """\

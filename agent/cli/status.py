@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import (
     BudgetStatus,
     Compacted,
@@ -110,7 +111,7 @@ class Status:
     model_name: str = ""
     mode: Mode = "ask"
     reasoning_effort: str | None = None
-    budget: BudgetStatus = BudgetStatus(0.0, 0.0, 0.0, None)  # noqa: RUF009 - frozen
+    budget: BudgetStatus = BudgetStatus(0.0, 0.0, 0.0, None)
     conversation: Conversation = field(default_factory=Conversation)
     window_tokens: int | None = None
     """The model's context window, as of the last call."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import select
 import stat
-from dataclasses import dataclass
 from typing import IO
 
 from agent.cli.args import Arguments
+from agent.light_dataclass import dataclass
 
 FIRST_BYTE_WAIT_S = 3.0
 IDLE_WAIT_S = 10.0

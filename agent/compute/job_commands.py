@@ -15,9 +15,10 @@ import gzip
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.hub.artifact_hook import unwrapped
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeError
 
 SCRIPT_IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from agent.compute.job_commands import readable
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import Stage
 from agent.redaction.names import is_secret_name
 

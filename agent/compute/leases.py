@@ -17,12 +17,13 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from agent.compute.processes import start_of
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import Handle, Kind
 from agent.protocol.messages import utc_now
 from agent.protocol.private_files import make_private_dir

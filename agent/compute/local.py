@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from agent.compute.local_runner import CANCELED_FILE, EXIT_FILE, OUTPUT_FILE, PR
 from agent.compute.processes import ProcessTree, boot_id, start_of
 from agent.compute.unbroken import outlast
 from agent.hub.account import in_daemon_thread
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeError, Ending, Handle, Kind, LogLine, Price, Stage, Status, Work
 from agent.protocol.private_files import make_private_dir
 

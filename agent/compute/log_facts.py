@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal
+
+from agent.light_dataclass import dataclass
 
 AlertKind = Literal["traceback", "oom", "alert"]
 """`traceback`: the beginning of one; `oom`: an accelerator's memory was not enough; `alert`: trackio, level ERROR."""

@@ -10,8 +10,9 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from agent.light_dataclass import dataclass
 
 _STEP_S = 0.01
 _KILL_ROUNDS = 200

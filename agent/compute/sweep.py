@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from agent.compute.leases import Lease, LeaseStore, expiry, this_process
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeBackend, ComputeError, Handle, Status
 from agent.protocol.money import format_usd
 

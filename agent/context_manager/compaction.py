@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from agent.context_manager.aids import Aids, SummaryError
+from agent.context_manager.aids import Aids, CompactionFailedError, CompactionReport, Room, SummaryError
 from agent.context_manager.cutting import cut_largest
 from agent.context_manager.layout import Layout, Ruler, Step, flat, lay_out, owned_by_person, steps
 from agent.context_manager.stubs import stub_oldest
@@ -26,6 +25,7 @@ from agent.context_manager.summary import (
     with_outline,
 )
 from agent.context_manager.transcript import outline, transcript
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import Message
 
 __all__ = ["Aids", "CompactionFailedError", "CompactionReport", "Room", "Shortened", "SummaryError", "shorten"]
@@ -45,36 +45,6 @@ FLOOR_TOKENS = 200
 BARE_FLOOR_TOKENS = 30
 
 ROOM_FOR_MARKS_TOKENS = 40
-
-
-class CompactionFailedError(Exception):
-    """The system prompt and the tools alone exceed the window: nothing can be shortened enough. The text says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompactionReport:
-    """What a compaction did. Tokens count the whole request: history and tools.
-
-    `summarised` is the number of messages that were replaced by a summary or an outline; `problem` tells the person why
-    the summariser could not be used, "" if it was used or not needed.
-    """
-
-    before_tokens: int
-    after_tokens: int
-    summarised: int = 0
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """Limits in estimated tokens. `target`, `soft` and `hard` (rising) are for history alone: where compaction wants to
-    get, above which even the last steps are cut, and above which the person's words are. `window` is the model's.
-    """
-
-    target_tokens: int
-    soft_tokens: int
-    hard_tokens: int
-    window_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Unlike the other tiers this one always gets there, whatever it is given. What is
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 
 from agent.context_manager.aids import Spill
@@ -14,6 +14,7 @@ from agent.context_manager.layout import Ruler, last_reply
 from agent.context_manager.prompts import render
 from agent.context_manager.stubs import argument_stub, with_arguments
 from agent.context_manager.tokens import estimate_text, estimate_thinking
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import Message
 
 _MAX_TOKENS_PER_MESSAGE = 50_000

@@ -7,10 +7,10 @@ never parted. Of the steps, the middle may be summarised and the tail stays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from agent.context_manager.prompts import render
 from agent.context_manager.tokens import estimate_message
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import Message
 
 Step = tuple[Message, ...]

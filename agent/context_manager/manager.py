@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
-from agent.context_manager import compaction
-from agent.context_manager.aids import Aids
+from agent.context_manager.aids import Aids, CompactionFailedError, CompactionReport, Room
 from agent.context_manager.prompts import render
 from agent.context_manager.tokens import estimate_message, estimate_tools
 from agent.protocol.messages import Message, ToolCall, place_of_result, tool_message, valid_text
+from agent.protocol.wire import WireObject
 
 COMPACT_AT = 0.9
 """Share of the model's window above which history is shortened before the next call."""
@@ -38,6 +39,7 @@ class ContextManager:
         self._estimate = estimate_message(self.items[0])
         self._correction = 1.0
         self._futile_below = 0
+        self._wire = _WireForms()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -60,18 +62,20 @@ class ContextManager:
         """Whether the next request would be too close to the window."""
         return self.usage_tokens > max(self.compaction_threshold, self._futile_below)
 
-    def wire_messages(self, *, replay_thinking: bool) -> list[dict[str, Any]]:
+    def wire_messages(self, *, replay_thinking: bool) -> list[WireObject]:
         """History in the form a provider takes.
 
         What the person typed, ran and added side by side goes out as one message: the chat templates of some local
         models (Gemma, Mistral) refuse two in a row.
         """
-        wire: list[dict[str, Any]] = []
-        for message in self.items:
-            if message.role == "user" and wire and wire[-1]["role"] == "user":
-                wire[-1]["content"] += f"\n\n{message.content}"
-            else:
-                wire.append(message.to_wire(replay_thinking=replay_thinking))
+        wire: list[WireObject] = []
+        forms = self._wire.of(self.items, replay_thinking=replay_thinking)
+        for is_user, run in groupby(forms, key=lambda form: form["role"] == "user"):
+            messages = list(run)
+            if is_user and len(messages) > 1:
+                text = "\n\n".join(str(message["content"]) for message in messages)
+                messages = [WireObject(messages[0], content=text)]
+            wire += messages
         return wire
 
     # --- adding ------------------------------------------------------------------------------------------------------
@@ -151,9 +155,7 @@ class ContextManager:
 
     # --- shortening --------------------------------------------------------------------------------------------------
 
-    async def compact(
-        self, aids: Aids, *, target_tokens: int | None = None, forced: bool = False
-    ) -> compaction.CompactionReport:
+    async def compact(self, aids: Aids, *, target_tokens: int | None = None, forced: bool = False) -> CompactionReport:
         """Shorten history to `target_tokens`, or to where half of the free room is free again.
 
         Where compaction cannot get that far, it leaves the last steps whole up to three quarters of the free room, and
@@ -164,24 +166,26 @@ class ContextManager:
         before = self.usage_tokens
         fixed = estimate_message(self.items[0]) + self._tools_tokens
         if fixed > self.model_max_tokens:
-            raise compaction.CompactionFailedError(
+            raise CompactionFailedError(
                 f"The system prompt and the tools take about {fixed:,} tokens, and the model's window has only "
                 f"{self.model_max_tokens:,}. Choose a model with a larger window."
             )
-        shortened = await compaction.shorten(self.items, self._room(fixed, target_tokens, forced=forced), aids)
+        from agent.context_manager.compaction import shorten  # loads with the first compaction
+
+        shortened = await shorten(self.items, self._room(fixed, target_tokens, forced=forced), aids)
         if shortened.items is not self.items:
             self._replace(shortened.items)
         # what cannot be shortened further is not tried again before history has grown
         self._futile_below = int(1.05 * self.usage_tokens) if self.usage_tokens > self.compaction_threshold else 0
-        return compaction.CompactionReport(before, self.usage_tokens, shortened.summarised, shortened.problem)
+        return CompactionReport(before, self.usage_tokens, shortened.summarised, shortened.problem)
 
-    def _room(self, fixed_tokens: int, target_tokens: int | None, *, forced: bool) -> compaction.Room:
+    def _room(self, fixed_tokens: int, target_tokens: int | None, *, forced: bool) -> Room:
         """Limits for history alone, by our own estimate."""
         threshold = int(self.compaction_threshold / self._correction)
         free = max(0, threshold - fixed_tokens)
         target = fixed_tokens + free // 2 if target_tokens is None else int(target_tokens / self._correction)
         soft, hard = (int(fixed_tokens + share * free) for share in (LAST_STEPS_SHARE, PERSON_SHARE))
-        return compaction.Room(
+        return Room(
             target_tokens=target - self._tools_tokens,
             soft_tokens=(target if forced else max(target, soft)) - self._tools_tokens,
             hard_tokens=(target if forced else max(target, hard)) - self._tools_tokens,
@@ -214,6 +218,22 @@ class ContextManager:
     def _correct(self, tokens: int) -> None:
         ratio = tokens / max(1, self._estimate + self._tools_tokens)
         self._correction = min(max(ratio, LEAST_CORRECTION), LARGEST_CORRECTION)
+
+
+class _WireForms:
+    """The messages of a history in the form a provider takes, each made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Message, WireObject]] = {}
+        self._with_thinking = False
+
+    def of(self, items: Sequence[Message], *, replay_thinking: bool) -> list[WireObject]:
+        """The forms of `items`; those of messages that are no longer among them are forgotten."""
+        known = self._made if replay_thinking == self._with_thinking else {}
+        self._with_thinking = replay_thinking
+        made = [known.get(id(m)) or (m, m.to_wire(replay_thinking=replay_thinking)) for m in items]
+        self._made = {id(message): (message, form) for message, form in made}
+        return [form for _, form in made]
 
 
 def _never_ran(call: ToolCall) -> Message:

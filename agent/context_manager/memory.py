@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from agent.light_dataclass import dataclass
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agent.context_manager.aids import Aids, SummaryError
 from agent.context_manager.cutting import cut_text
 from agent.context_manager.prompts import render
 from agent.context_manager.tokens import estimate_text
 from agent.context_manager.transcript import enclosed
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import Message, user_message
 
 HALVINGS = 3

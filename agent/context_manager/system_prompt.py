@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
 from agent.context_manager.memory import MemoryFile
 from agent.context_manager.prompts import render
+from agent.light_dataclass import dataclass
 
 Runtime = Literal["local", "sandbox"]
 

@@ -7,32 +7,25 @@ import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.config import Config
-from agent.context_manager.compaction import CompactionFailedError
+from agent.context_manager.aids import CompactionFailedError
 from agent.core.asking import Answered, settle_approvals
-from agent.core.compacting import compact
-from agent.core.configuring import configure
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.file_copies import finish_turn
 from agent.core.model_calls import report_spending
-from agent.core.notices import start_notices
-from agent.core.reporting import context_report, feedback, workspace_diff
-from agent.core.resuming import report, resume
 from agent.core.services import Services, create_mcp_servers, create_services
-from agent.core.session import WORK_PATIENCE_S, Session
+from agent.core.session import WORK_PATIENCE_S, Session, SubAgent
 from agent.core.session_work import sweep_expired, work_of
-from agent.core.shell_command import run_shell
-from agent.core.sub_agent import sub_agent_of
 from agent.core.surroundings import Surroundings
 from agent.core.tool_batch import record
 from agent.core.tools import ToolRouter, create_builtin_tools, create_sandboxes
 from agent.core.turn import run_turn
 from agent.core.turn_state import TurnState
-from agent.core.undoing import UndoImpossible, undo
+from agent.light_dataclass import dataclass
 from agent.llm.failures import LLMCallError
 from agent.protocol.events import (
     ErrorRaised,
@@ -48,15 +41,17 @@ from agent.protocol.events import (
 )
 from agent.protocol.messages import user_message
 from agent.protocol.operations import Operation, OpType, Submission
-from agent.protocol.tools import ToolResult
-from agent.sessions.checkpoint_pruning import prune
-from agent.sessions.errors import SessionError
+from agent.protocol.tools import Brief, Findings, ToolResult
 from agent.sessions.records import shortened
 from agent.sessions.restore import TurnMark
-from agent.tools.sandbox.machines import Sandboxes
+
+if TYPE_CHECKING:
+    from agent.tools.sandbox.machines import Sandboxes
 
 logger = logging.getLogger(__name__)
 
+GRACE_S = 0.05
+"""How long after the first request what is done beside it begins: an answer that is there by then needs none of it."""
 TIDY_EVERY_TURNS = 20
 """How often old file checkpoints make room for new ones."""
 
@@ -92,12 +87,14 @@ async def submission_loop(
     router = tool_router or ToolRouter(create_builtin_tools(services, sandboxes), servers)
     async with contextlib.AsyncExitStack() as at_end:  # from the last to the first, whatever fails
         await at_end.enter_async_context(router)
-        for service in (services.web, services.docs, services.sandbox, services.notices):
-            at_end.push_async_callback(service.close)
+        at_end.push_async_callback(services.close)
         session = await Session.open(event_queue, config, surroundings, router, stream=stream)
         session.work = work_of(session, services)
-        session.sub_agent = sub_agent_of(session)
-        session.notices = start_notices(session, services.notices)
+        session.sub_agent = _sub_agent_of(session)
+        if services.destinations:
+            from agent.core.notices import start_notices
+
+            session.notices = start_notices(session, services.notices)
         if session_holder is not None:
             session_holder[0] = session
         at_end.push_async_callback(session.close)
@@ -110,12 +107,29 @@ async def submission_loop(
             await process_submission(session, await submission_queue.get())
 
 
+def _sub_agent_of(session: Session) -> SubAgent:
+    """Who works on what `session` delegates, which loads with the first thing that is."""
+
+    @cache
+    def sub_agent() -> SubAgent:
+        from agent.core.sub_agent import sub_agent_of
+
+        return sub_agent_of(session)
+
+    async def work(brief: Brief, tool_call_id: str) -> Findings:
+        return await sub_agent()(brief, tool_call_id)
+
+    return work
+
+
 async def _start(
     session: Session, services: Services, sandboxes: Sandboxes | None, resumption: Resumption | None
 ) -> None:
     """Take up the session to go on with, say that all is ready, and begin what goes on beside everything else."""
     resumed = None
     if resumption is not None:
+        from agent.core.resuming import report, resume
+
         resumed = await resume(session, resumption.path, fork=resumption.fork, keep_model=resumption.keep_model)
     await session.announce()
     session.router.start_servers(session)
@@ -124,7 +138,22 @@ async def _start(
     session.sandboxes = sandboxes
     if sandboxes is not None:
         await sandboxes.start_preload(session)
-    session.chores.add(asyncio.create_task(sweep_expired(session, services), name="sweep"))
+    if session.surroundings.headless:  # a prompt waits already: nothing may come between it and the model
+        session.llm.on_first_sent = partial(_begin_beside_soon, session, services)
+    else:
+        _begin_beside(session, services)
+
+
+def _begin_beside_soon(session: Session, services: Services) -> None:
+    asyncio.get_running_loop().call_later(GRACE_S, _begin_beside, session, services)
+
+
+def _begin_beside(session: Session, services: Services) -> None:
+    """Begin what goes on beside everything else: finding out about the model, loading tools, clearing up."""
+    if session.is_running:
+        session.window.begin()
+        session.router.warm()
+        session.chores.add(asyncio.create_task(sweep_expired(session, services), name="sweep"))
 
 
 async def process_submission(session: Session, submission: Submission) -> bool:
@@ -163,7 +192,6 @@ class Handlers:
             message = user_message(text)
             session.record.add(message)
             session.turns.append(TurnMark(message.id, text))
-        session.checkpoints.begin_turn(session.turns[-1].id if session.turns else session.session_id)
         return await Handlers._drive(session, session.turn)
 
     @staticmethod
@@ -208,6 +236,8 @@ class Handlers:
         await session.send_event(end)
         await session.record.sync()
         if session.turn_count % TIDY_EVERY_TURNS == 1:
+            from agent.sessions.checkpoint_pruning import prune
+
             state_dir = session.surroundings.state_dir
             # A daemon: it can be killed at any time, and must not keep the program from ending.
             threading.Thread(target=prune, args=(state_dir,), name="prune-checkpoints", daemon=True).start()
@@ -294,48 +324,8 @@ async def _interrupt(session: Session, _operation: Operation) -> None:
     await Handlers._end_turn(session, Interrupted())
 
 
-async def _undo(session: Session, operation: Operation) -> None:
-    data = operation.data or {}
-    await Handlers.abandon_pending_approval(session)
-    session.turn = None
-    try:
-        undone = await undo(session, int(data.get("turns", 1)), data.get("what", "both"))
-    except (UndoImpossible, OSError) as error:
-        await session.send_event(ErrorRaised(str(error), "usage"))
-    else:
-        await session.send_event(undone)
-
-
-async def _compact(session: Session, operation: Operation) -> None:
-    """Always reports: `compacted`, or the reason why not."""
-    session.interruption.clear()
-    try:
-        instructions = str((operation.data or {}).get("instructions", ""))
-        target = session.history.usage_tokens // 2
-        await compact(session, target_tokens=target, by_person=True, instructions=instructions)
-    except TurnCancelled:
-        await session.send_event(Interrupted())
-    except CompactionFailedError as error:
-        await session.send_event(ErrorRaised(str(error), "overflow"))
-
-
 async def _new(session: Session, operation: Operation) -> None:
     await Handlers.new_conversation(session, bool((operation.data or {}).get("clear_screen")))
-
-
-async def _resume(session: Session, operation: Operation) -> None:
-    data = operation.data or {}
-    path = Path(str(data.get("path", "")))
-    if path == session.record.saved_path and not data.get("fork"):
-        await session.send_event(ErrorRaised("That is the session you are in.", "usage"))
-        return
-    await Handlers.abandon_pending_approval(session)
-    try:
-        resumed = await resume(session, path, fork=bool(data.get("fork")))
-    except (SessionError, OSError) as error:
-        await session.send_event(ErrorRaised(f"This session cannot be taken up: {error}", "usage"))
-    else:
-        await report(session, resumed)
 
 
 async def _rename(session: Session, operation: Operation) -> None:
@@ -344,25 +334,11 @@ async def _rename(session: Session, operation: Operation) -> None:
     await session.send_event(Renamed(session.title))
 
 
-async def _configure(session: Session, operation: Operation) -> None:
-    await configure(session, operation.data or {})
+async def _beside(session: Session, operation: Operation) -> None:
+    """What is done between turns. It loads when it is first asked for."""
+    from agent.core.beside_turns import BESIDE
 
-
-async def _context(session: Session, _operation: Operation) -> None:
-    await session.send_event(await context_report(session))
-
-
-async def _diff(session: Session, _operation: Operation) -> None:
-    await session.send_event(await workspace_diff(session))
-
-
-async def _feedback(session: Session, operation: Operation) -> None:
-    await session.send_event(feedback(session, operation.data or {}))
-    await session.record.sync()
-
-
-async def _shell(session: Session, operation: Operation) -> None:
-    await session.send_event(await run_shell(session, str((operation.data or {}).get("command", ""))))
+    await BESIDE[operation.op_type](session, operation)
 
 
 async def _shutdown(session: Session, _operation: Operation) -> None:
@@ -373,15 +349,15 @@ HANDLERS: dict[OpType, Callable[[Session, Operation], Awaitable[None]]] = {
     OpType.USER_INPUT: _user_input,
     OpType.EXEC_APPROVAL: _exec_approval,
     OpType.INTERRUPT: _interrupt,
-    OpType.UNDO: _undo,
-    OpType.COMPACT: _compact,
+    OpType.UNDO: _beside,
+    OpType.COMPACT: _beside,
     OpType.NEW: _new,
-    OpType.RESUME: _resume,
+    OpType.RESUME: _beside,
     OpType.RENAME: _rename,
-    OpType.CONFIGURE: _configure,
-    OpType.CONTEXT: _context,
-    OpType.DIFF: _diff,
-    OpType.FEEDBACK: _feedback,
-    OpType.SHELL: _shell,
+    OpType.CONFIGURE: _beside,
+    OpType.CONTEXT: _beside,
+    OpType.DIFF: _beside,
+    OpType.FEEDBACK: _beside,
+    OpType.SHELL: _beside,
     OpType.SHUTDOWN: _shutdown,
 }

@@ -31,15 +31,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from agent.light_dataclass import dataclass
 from agent.protocol.modes import Mode
 from agent.protocol.permissions import PermissionRule
 from agent.protocol.tools import ApprovalContext, ApprovalNeed, ToolSpec
-from agent.tools.approval_rules import RULES
-from agent.tools.shell_analysis import ShellVerdict, bash_verdict
+from agent.tools.approval_rules import RULES, shell_verdict
+
+if TYPE_CHECKING:
+    from agent.tools.shell_analysis import ShellVerdict
 
 _log = logging.getLogger(__name__)
 
@@ -312,7 +315,7 @@ class _Command(_Subject):
 def _subject(spec: ToolSpec, arguments: Mapping[str, Any], context: ApprovalContext, home: Path | None) -> _Subject:
     text = str(spec.subject(arguments, context.workspace))
     if spec.subject_kind == "command":
-        return _Command(text, bash_verdict(arguments, context))
+        return _Command(text, shell_verdict(arguments, context))
     if spec.subject_kind == "path":
         return _Path(text, context.workspace, home or Path(os.path.expanduser("~")))  # noqa: PTH111 - never raises
     return _Subject(text)

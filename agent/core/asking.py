@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from agent.core.guards import CallRecord
 from agent.core.session import Session
 from agent.core.tool_batch import call_record, call_started, record, run_batch, state_change
 from agent.core.turn_state import PreparedCall
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ApprovalItem, ToolLog
 from agent.protocol.tools import ToolResult
 

@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from agent.context_manager.compaction import Aids, CompactionReport, SummaryError
+from agent.context_manager.aids import Aids, CompactionReport, SummaryError
 from agent.context_manager.tokens import estimate_text
 from agent.core.endings import LimitReached
 from agent.core.model_calls import ask, call_hooks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.core.endings import LimitReached, TurnCancelled
@@ -47,7 +48,7 @@ async def configure(session: Session, settings: Mapping[str, Any]) -> None:
 
 async def _share(session: Session, on: bool) -> None:
     """Share this conversation and later ones from now on, or no more."""
-    session.config = session.config.model_copy(update={"share_traces": on})
+    session.config = replace(session.config, share_traces=on)
     if on and session.record.share is not None:
         session.record.share.insist()
     await session.record.sync()  # what is said from now on may be the end of this session

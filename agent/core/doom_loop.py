@@ -12,7 +12,8 @@ import json
 import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from agent.light_dataclass import dataclass
 
 WINDOW_CALLS = 60
 IDENTICAL_CALLS = 3

@@ -21,13 +21,17 @@ async def keep_files(session: Session, prepared: PreparedCall) -> None:
     spec = session.router.find(prepared.call.function.name)
     paths = spec.changes(prepared.arguments, session.workspace) if spec else ()
     if paths != ():
+        session.checkpoints.begin_turn(session.turns[-1].id if session.turns else session.session_id)
         await session.copies_disk.run(session.checkpoints.before_change, paths)
 
 
 async def finish_turn(session: Session, *, was_stopped: bool = False) -> None:
     """Find out what the turn has changed. Never raises, and does not keep its end waiting for long."""
-    session.checkpoints.leave_turn()
-    work = asyncio.ensure_future(session.copies_disk.run(session.checkpoints.end_turn))
+    checkpoints = session.known_checkpoints
+    if checkpoints is None:
+        return
+    checkpoints.leave_turn()
+    work = asyncio.ensure_future(session.copies_disk.run(checkpoints.end_turn))
     done, _ = await asyncio.wait({work}, timeout=STOPPED_PATIENCE_S if was_stopped else PATIENCE_S)
     if not done:
         logger.warning("what the turn has changed is still being looked at")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from agent.context_manager.prompts import render
 from agent.core.doom_loop import DoomLoopDetector, signature
+from agent.light_dataclass import dataclass
 from agent.llm.calls import CUT
 from agent.llm.stream import LLMResult
 from agent.protocol.events import PlanItem

@@ -21,20 +21,21 @@ class Interruption:
     """The stop button of a session. `press` may be called at any time from the loop's thread."""
 
     def __init__(self) -> None:
-        self._pressed = asyncio.Event()
+        self.is_pressed = False
+        """Whether the running turn has been stopped."""
+        self._waits: set[asyncio.Future[None]] = set()
+        """What ends the waits that go on now."""
 
     def press(self) -> None:
         """Stop the running turn as soon as possible."""
-        self._pressed.set()
+        self.is_pressed = True
+        for stop in self._waits:
+            if not stop.done():
+                stop.set_result(None)
 
     def clear(self) -> None:
         """Forget an earlier stop: a new turn or an approval begins."""
-        self._pressed.clear()
-
-    @property
-    def is_pressed(self) -> bool:
-        """Whether the running turn has been stopped."""
-        return self._pressed.is_set()
+        self.is_pressed = False
 
     async def cancellable(self, work: Coroutine[Any, Any, T]) -> T:
         """Await `work`, or end it and raise `TurnCancelled` when the turn is stopped."""
@@ -51,14 +52,17 @@ class Interruption:
     async def finish_or_cancel(self, tasks: Iterable[asyncio.Future[Any]]) -> bool:
         """Wait until all `tasks` are done, or end those that are not when the turn is stopped. True if all finished."""
         waiting = set(tasks)
-        stop = asyncio.ensure_future(self._pressed.wait())
+        stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.is_pressed:
+            stop.set_result(None)
+        self._waits.add(stop)
         try:
             while waiting and not stop.done():
                 done, _ = await asyncio.wait({stop, *waiting}, return_when=asyncio.FIRST_COMPLETED)
                 waiting -= done
             return not waiting
         finally:
-            stop.cancel()
+            self._waits.discard(stop)
             await end_tasks(waiting)
 
 

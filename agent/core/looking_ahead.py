@@ -19,15 +19,32 @@ PATIENCE_S = 15.0
 
 
 async def look_ahead(session: Session, calls: Sequence[PreparedCall]) -> list[PreparedCall]:
-    """`calls` with what their tools have found out about them, and the budget's word. Changes nothing elsewhere."""
-    found = await asyncio.gather(*(_preflight(session, prepared) for prepared in calls))
+    """`calls` with what their tools have found out about them, and the budget's word. Changes nothing elsewhere.
+
+    Raises `TurnCancelled`.
+    """
+    found = [_NOTHING] * len(calls)
+    if any(_has_preflight(session, prepared) for prepared in calls):
+        found = await session.interruption.cancellable(_preflights(session, calls))
     return [_decided(session, prepared, each) for prepared, each in zip(calls, found, strict=True)]
+
+
+_NOTHING = Preflight()
+
+
+def _has_preflight(session: Session, prepared: PreparedCall) -> bool:
+    spec = _spec(session, prepared)
+    return spec is not None and spec.preflight is not None
+
+
+async def _preflights(session: Session, calls: Sequence[PreparedCall]) -> list[Preflight]:
+    return await asyncio.gather(*(_preflight(session, prepared) for prepared in calls))
 
 
 async def _preflight(session: Session, prepared: PreparedCall) -> Preflight:
     spec = _spec(session, prepared)
     if spec is None or spec.preflight is None:
-        return Preflight()
+        return _NOTHING
     try:
         async with asyncio.timeout(PATIENCE_S):
             return await spec.preflight(prepared.arguments, session)

@@ -6,7 +6,9 @@ Main turn, sub-agents, compaction and probes all ask here, so that no call can e
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from agent.budget.estimates import model_call_usd
 from agent.budget.ledger import BudgetExceeded, Reservation, Settled
@@ -16,20 +18,25 @@ from agent.context_manager.prompts import render
 from agent.context_manager.tokens import estimate_text
 from agent.core.endings import LimitReached
 from agent.core.session import Session
+from agent.light_dataclass import dataclass
 from agent.llm.calls import CallHooks, CallRequest, Notice, OnText, complete
-from agent.llm.effort_probe import PROBE_TOKENS, ProbeOutcome, probe_effort
 from agent.llm.failures import LLMCallError
-from agent.llm.params import needs_litellm, resolve_route
+from agent.llm.params import has_server, resolve_route
 from agent.llm.prices import ModelPrice
 from agent.llm.stream import LLMResult, Usage
 from agent.protocol.events import BudgetStatus, LLMCall, ToolLog
 from agent.protocol.money import format_usd
+
+if TYPE_CHECKING:
+    from agent.llm.effort_probe import ProbeOutcome
 
 HEADLESS_PATIENCE_S = 900.0
 PATIENCE_WITH_WORK_S = 7_200.0
 """How long an unattended run goes on asking a provider that is down: a while when it begins, so that a script learns of
 the trouble; long once there is work to lose."""
 TELL_MODEL_AT_SHARE = 80
+PRICE_PATIENCE_S = 0.3
+"""How long a stopped call waits for its price; without one it is charged as the dearest there is."""
 PROBE_PROMPT_TOKENS = 16
 
 
@@ -67,8 +74,10 @@ async def ask(session: Session, request: CallRequest, hooks: CallHooks, kind: st
 
 async def probe(session: Session, model: str, effort: str | None) -> ProbeOutcome:
     """Find out which effort `model` takes, up to `effort`, or whether a local one is there. Raises as `ask` does."""
+    from agent.llm.effort_probe import PROBE_TOKENS, ProbeOutcome, probe_effort  # loads with /model and /effort
+
     route = resolve_route(model)
-    if not needs_litellm(route) or (effort is None and not route.provider.is_local):
+    if not has_server(route) or (effort is None and not route.provider.is_local):
         return ProbeOutcome(effort)
     call = await _reserve(session, model, "effort_probe", PROBE_PROMPT_TOKENS, PROBE_TOKENS)
     try:
@@ -84,8 +93,13 @@ async def probe(session: Session, model: str, effort: str | None) -> ProbeOutcom
 
 
 async def _reserve(session: Session, model: str, kind: str, prompt_tokens: int, answer_tokens: int | None) -> _Call:
-    """Hold what the call can cost at most. Raises `LimitReached` and `TurnCancelled`."""
-    price = await session.interruption.cancellable(session.llm.price_of(model))
+    """Hold what the call can cost at most. Raises `LimitReached` and `TurnCancelled`.
+
+    Only where there is a cap does the call wait until its price is found out, which may take the network.
+    """
+    price = session.llm.known_price(model)
+    if price is None and (session.ledger.cap_usd is not None or session.payer.ledger.cap_usd is not None):
+        price = await session.interruption.cancellable(session.llm.price_of(model))
     known_usd, worst_usd = model_call_usd(price, prompt_tokens, answer_tokens or session.llm.answer_limit_tokens(model))
     while True:
         try:
@@ -97,7 +111,7 @@ async def _reserve(session: Session, model: str, kind: str, prompt_tokens: int, 
             # Sub-agents side by side: what another one's call holds at most is far more than it will cost.
             await session.interruption.cancellable(_done(freed))
         else:
-            return _Call(session, model, reservation, price, prompt_tokens)
+            return _Call(session, model, reservation, prompt_tokens)
 
 
 async def _done(future: asyncio.Future[None]) -> None:
@@ -117,8 +131,12 @@ class _Call:
     session: Session
     model: str
     reservation: Reservation
-    price: ModelPrice | None
     prompt_tokens: int
+
+    @property
+    def price(self) -> ModelPrice | None:
+        """What the model costs, as far as that is known by now."""
+        return self.session.llm.known_price(self.model)
 
     async def account(self, reply: LLMResult, produced: str) -> None:
         """Settle and report a call that was answered. `produced` is all the model wrote, for want of a usage report."""
@@ -130,6 +148,9 @@ class _Call:
         if not attempts:
             self.session.ledger.release(self.reservation)
             return
+        with suppress(TimeoutError):  # it may not have been needed so far
+            async with asyncio.timeout(PRICE_PATIENCE_S):
+                await self.session.llm.price_of(self.model)
         guess = Usage(attempts * self.prompt_tokens, estimate_text(produced))
         await self._report(LLMResult("", finish_reason="interrupted"), self._settle(None, guess, produced))
 

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from agent.messaging.gateway import NotificationGateway
-from agent.messaging.words import NotificationRequest, Severity
 from agent.protocol.events import (
     ApprovalRequired,
     DesktopNotice,
@@ -21,6 +19,8 @@ from agent.redaction.redactor import RedactionError, Redactor
 
 if TYPE_CHECKING:
     from agent.core.session import Session
+    from agent.messaging.gateway import NotificationGateway
+    from agent.messaging.words import Severity
 
 ERROR_CHARS = 500
 ANSWER_CHARS = 39_000
@@ -52,6 +52,8 @@ class Notices:
         words = _words(payload)
         if words is None or payload.event_type not in self._gateway.config.auto_event_types:
             return
+        from agent.messaging.words import NotificationRequest
+
         title, message, limit, severity = words
         try:
             message = _cut(self._redact(message), limit)  # cut afterwards: half a key would not be known

@@ -46,6 +46,7 @@ class Record:
         self.share = share
         self._disk = disk
         self._place: dict[str, Any] | None = None
+        self._placing: asyncio.Task[None] | None = None
         self._write_head = write_head
         self._is_begun = False
 
@@ -94,10 +95,24 @@ class Record:
         if self.journal and self._is_begun:
             self.journal.append_event(event)
 
-    async def note_place(self, workspace: Path, state_dir: Path, tools: Sequence[dict[str, Any]]) -> None:
-        """Write what is checked out in `workspace` and which tools the model has, where that is news."""
-        if self.journal is None:
+    def note_place(self, workspace: Path, state_dir: Path, tools: Sequence[dict[str, Any]]) -> None:
+        """Write what is checked out in `workspace` and which tools the model has, where that is news; `placed` waits
+        until that is done."""
+        if self.journal is not None:
+            if self._placing is not None:  # of a call that failed
+                self._placing.cancel()
+            self._placing = asyncio.create_task(self._note_place(workspace, state_dir, tools), name="place")
+
+    async def placed(self) -> None:
+        """Wait until what `note_place` has to write is written."""
+        task, self._placing = self._placing, None
+        if task is None:
             return
+        await asyncio.wait({task})
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the place of the session is not written", exc_info=error)
+
+    async def _note_place(self, workspace: Path, state_dir: Path, tools: Sequence[dict[str, Any]]) -> None:
         place: dict[str, Any] = {}
 
         def look() -> None:
@@ -146,6 +161,7 @@ class Record:
 
     async def close(self, turns: int) -> None:
         """The conversation is over. Whoever still has something to say of it comes too late for the journal."""
+        await self.placed()
         self.write("end", {"turns": turns})
         journal, self.journal = self.journal, None
         if journal is None:

@@ -1,57 +1,167 @@
-"""What a session and its tools share of the outside: the Hub account, the places that take work, and the leases."""
+"""What a session and its tools share of the outside: the Hub account, the places that take work, and the leases.
+
+Each service is made, and what it consists of imported, when somebody first asks for it: this is the one door to them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agent.compute.hf_jobs import HfJobs
-from agent.compute.hf_sandbox import HfSandbox
-from agent.compute.leases import LeaseStore
-from agent.compute.local import LocalProcesses
-from agent.config import Config, MessagingConfig, cache_dir
-from agent.core.surroundings import Surroundings
+from agent.config import Config, cache_dir
 from agent.hub.account import HubAccount, Who
-from agent.hub.artifacts import HubArtifacts
-from agent.hub.whose import remember_user
 from agent.llm.credentials import clean_hf_token
-from agent.messaging.gateway import NotificationGateway
 from agent.protocol.compute import ComputeBackend
-from agent.protocol.messages import utc_now
 from agent.redaction.live import LiveSecrets, child_environment
-from agent.tools.docs.library import DocsLibrary
-from agent.tools.mcp.addresses import Place
-from agent.tools.mcp.servers import McpServers
-from agent.web.cache import AnswerCache
-from agent.web.client import WebClient
+
+if TYPE_CHECKING:
+    from agent.compute.hf_jobs import HfJobs
+    from agent.compute.hf_sandbox import HfSandbox
+    from agent.compute.leases import LeaseStore
+    from agent.compute.local import LocalProcesses
+    from agent.config import Destination
+    from agent.core.surroundings import Surroundings
+    from agent.hub.artifacts import HubArtifacts
+    from agent.messaging.gateway import NotificationGateway
+    from agent.tools.docs.library import DocsLibrary
+    from agent.tools.mcp.servers import McpServers
+    from agent.web.client import WebClient
+
+_TO_CLOSE = ("notices", "sandbox", "docs", "web")
+"""In this order: what is sent goes before what it is sent with."""
 
 
-@dataclass(frozen=True, slots=True)
 class Services:
-    """Made once for a run. `tools_in_sandbox`: shell and files are in a sandbox, not on this machine."""
+    """One for a run; `close` it at the end."""
 
-    account: HubAccount
-    artifacts: HubArtifacts
-    leases: LeaseStore
-    jobs: HfJobs
-    sandbox: HfSandbox
-    local: LocalProcesses
-    web: WebClient
-    docs: DocsLibrary
-    notices: NotificationGateway
-    config: Config
-    environ: Mapping[str, str]
-    """Where the web's services are, and the keys to them (agent/web/places.py)."""
-    tools_in_sandbox: bool = False
-    shares_token: bool = False
-    """Whether commands in a sandbox see the person's Hugging Face token."""
+    def __init__(
+        self,
+        config: Config,
+        account: HubAccount,
+        environ: Mapping[str, str],
+        state_dir: Path,
+        cache: Path | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`environ` tells where the web's services are, and has the keys to them (agent/web/places.py). `cache` None:
+        what was read on the web is kept in memory alone. Nothing is asked, written or imported yet."""
+        self.config = config
+        self.account = account
+        self.environ = environ
+        self._state_dir = state_dir
+        self._cache = cache
+        self._sleep = sleep
 
     @property
+    def tools_in_sandbox(self) -> bool:
+        """Whether shell and files are in a sandbox, not on this machine."""
+        return self.config.tool_runtime == "sandbox"
+
+    @property
+    def shares_token(self) -> bool:
+        """Whether commands in a sandbox see the person's Hugging Face token."""
+        return "HF_TOKEN" in self.config.child_env
+
+    @property
+    def destinations(self) -> Mapping[str, Destination]:
+        """Where notifications may go, by name; none when they are not enabled."""
+        messaging = self.config.messaging
+        return messaging.destinations if messaging.enabled else {}
+
+    @cached_property
+    def artifacts(self) -> HubArtifacts:
+        """What the session makes on the Hub, and how it is found again."""
+        from agent.hub.artifacts import HubArtifacts
+        from agent.protocol.messages import utc_now
+
+        return HubArtifacts(self.account, self.config.hub_artifacts, now=utc_now)
+
+    @cached_property
+    def leases(self) -> LeaseStore:
+        """The leases on what is held elsewhere."""
+        from agent.compute.leases import LeaseStore
+
+        return LeaseStore(self._state_dir)
+
+    @cached_property
+    def jobs(self) -> HfJobs:
+        """Hugging Face Jobs."""
+        from agent.compute.hf_jobs import HfJobs
+
+        return HfJobs(self.account)
+
+    @cached_property
+    def sandbox(self) -> HfSandbox:
+        """Sandboxes on Hugging Face."""
+        from agent.compute.hf_sandbox import HfSandbox
+
+        kind, shares = self.config.sandbox_backend, self.shares_token
+        return HfSandbox(self.account, kind, environ=self.environ, forward_token=shares)
+
+    @cached_property
+    def local(self) -> LocalProcesses:
+        """Processes on this machine."""
+        from agent.compute.local import LocalProcesses
+
+        return LocalProcesses(self._state_dir, child_environment(self.environ, tuple(self.config.child_env)))
+
+    @cached_property
     def backends(self) -> Mapping[str, ComputeBackend]:
-        """All places that take work, by name. To add one: its file in agent/compute/, a field, and a word here."""
-        places: tuple[ComputeBackend, ...] = (self.jobs, self.sandbox, self.local)
-        return {place.name: place for place in places}
+        """All places that take work, by name. To add one: its file in agent/compute/, a property, and a line here."""
+        return _Places({"hf_jobs": lambda: self.jobs, "hf_sandbox": lambda: self.sandbox, "local": lambda: self.local})
+
+    @cached_property
+    def web(self) -> WebClient:
+        """Who reads the web."""
+        from agent.web.cache import AnswerCache
+        from agent.web.client import WebClient
+
+        cache = AnswerCache(self._cache / "web.sqlite") if self._cache is not None else None
+        return WebClient(cache, sleep=self._sleep)
+
+    @cached_property
+    def docs(self) -> DocsLibrary:
+        """The library of documentation."""
+        from agent.tools.docs.library import DocsLibrary
+
+        return DocsLibrary(self.web, self.environ, self.account.token, self._cache)
+
+    @cached_property
+    def notices(self) -> NotificationGateway:
+        """The way out for notifications."""
+        from agent.messaging.gateway import NotificationGateway
+
+        return NotificationGateway(self.config.messaging, self.environ, sleep=self._sleep)
+
+    async def close(self) -> None:
+        """Let go of what was made. Each of them is closed, whatever another one raises."""
+        async with contextlib.AsyncExitStack() as at_end:
+            for name in reversed(_TO_CLOSE):
+                if (made := vars(self).get(name)) is not None:
+                    at_end.push_async_callback(made.close)
+
+
+class _Places(Mapping[str, ComputeBackend]):
+    """Places by name, each of them made when it is asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], ComputeBackend]]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> ComputeBackend:
+        return self._makers[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 def create_services(config: Config, surroundings: Surroundings) -> Services:
@@ -59,33 +169,22 @@ def create_services(config: Config, surroundings: Surroundings) -> Services:
     token, cache = clean_hf_token(surroundings.hf_token), cache_dir(surroundings.environ)
 
     def remember(who: Who) -> None:
+        from agent.hub.whose import remember_user
+
         if token and who.name:
             remember_user(cache, token, who.name)
 
     account = HubAccount(token, surroundings.environ, sleep=surroundings.sleep, on_who=remember)
-    shares_token = "HF_TOKEN" in config.child_env
-    web = WebClient(AnswerCache(cache / "web.sqlite"), sleep=surroundings.sleep)
-    return Services(
-        account=account,
-        artifacts=HubArtifacts(account, config.hub_artifacts, now=utc_now),
-        leases=LeaseStore(surroundings.state_dir),
-        jobs=HfJobs(account),
-        sandbox=HfSandbox(account, config.sandbox_backend, environ=surroundings.environ, forward_token=shares_token),
-        local=LocalProcesses(surroundings.state_dir, child_environment(surroundings.environ, tuple(config.child_env))),
-        web=web,
-        docs=DocsLibrary(web, surroundings.environ, token, cache),
-        notices=NotificationGateway(config.messaging, surroundings.environ, sleep=surroundings.sleep),
-        config=config,
-        environ=surroundings.environ,
-        tools_in_sandbox=config.tool_runtime == "sandbox",
-        shares_token=shares_token,
-    )
+    return Services(config, account, surroundings.environ, surroundings.state_dir, cache, surroundings.sleep)
 
 
 def create_mcp_servers(config: Config, surroundings: Surroundings) -> McpServers | None:
-    """The configured MCP servers, None if there are none. Nothing is started or imported that takes time."""
+    """The configured MCP servers, None (and nothing imported) if there are none. Nothing is started."""
     if not config.mcpServers:
         return None
+    from agent.tools.mcp.addresses import Place
+    from agent.tools.mcp.servers import McpServers
+
     token = clean_hf_token(surroundings.hf_token)
     place = Place(
         workspace=surroundings.workspace,
@@ -104,17 +203,4 @@ def create_mcp_servers(config: Config, surroundings: Surroundings) -> McpServers
 
 def services_nowhere() -> Services:
     """Services that lead nowhere, for who only asks what tools there are."""
-    account, web = HubAccount(None, {}), WebClient()
-    return Services(
-        account=account,
-        artifacts=HubArtifacts(account, "off", now=utc_now),
-        leases=LeaseStore(Path()),
-        jobs=HfJobs(account),
-        sandbox=HfSandbox(account, environ={}),
-        local=LocalProcesses(Path(), {}),
-        web=web,
-        docs=DocsLibrary(web, {}),
-        notices=NotificationGateway(MessagingConfig(), {}),
-        config=Config(),
-        environ={},
-    )
+    return Services(Config(), HubAccount(None, {}), {}, Path())

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.budget.ledger import Ledger
@@ -25,7 +25,6 @@ from agent.core.inbox import Inbox
 from agent.core.interruption import Interruption, end_tasks
 from agent.core.known_files import KnownFiles
 from agent.core.mode_news import news_of_mode
-from agent.core.notices import Notices
 from agent.core.record import Record
 from agent.core.remote_work import RemoteWork
 from agent.core.surroundings import SESSION_VARIABLE, Surroundings
@@ -33,6 +32,7 @@ from agent.core.tools import ToolRouter
 from agent.core.turn_state import PendingApproval, TurnState
 from agent.core.wall_clock import WallClock
 from agent.core.window import Window
+from agent.light_dataclass import dataclass
 from agent.llm.client import LLMClient
 from agent.llm.params import resolve_route
 from agent.protocol.compute import ComputeDesk
@@ -42,14 +42,17 @@ from agent.protocol.modes import Mode
 from agent.protocol.operations import OpType
 from agent.protocol.tools import ApprovalContext, Brief, Findings
 from agent.redaction.live import LiveSecrets, child_environment
-from agent.sessions.checkpoints import Checkpoints
 from agent.sessions.journal import Journal, journal_path
 from agent.sessions.restore import RestoredSession, TurnMark
 from agent.tools.propose_plan_tool import propose_plan_spec
-from agent.tools.sandbox.machines import Sandboxes
 from agent.traces.uploads.mark import Mark
 from agent.traces.uploads.outbox import Outbox
 from agent.traces.uploads.sharing import switched_off
+
+if TYPE_CHECKING:
+    from agent.core.notices import Notices
+    from agent.sessions.checkpoints import Checkpoints
+    from agent.tools.sandbox.machines import Sandboxes
 
 __all__ = ["Event", "OpType", "Session"]
 
@@ -122,6 +125,7 @@ class Session:
                 surroundings.environ,
                 cache_dir=cache_dir(surroundings.environ),
                 cache_ttl=config.prompt_cache_ttl,
+                backend=config.llm_backend,
             ),
             policy=_policy(config, surroundings),
             secrets=secrets,
@@ -133,12 +137,13 @@ class Session:
         )
         if not surroundings.headless:
             router.add(propose_plan_spec(lambda: session.mode_after_plan))
-        await session._begin()
+        await session._begin_conversation(surroundings.first_session_id or new_id())
         return session
 
     def __post_init__(self) -> None:
         self.window = Window(self)
         self._seq = 0
+        self.known_checkpoints: Checkpoints | None = None
         self.announced = asyncio.Event()
         """The very first event was sent."""
         self.disk = Disk("session-journal")
@@ -152,9 +157,9 @@ class Session:
         self.cap_usd = self.config.max_cost_usd
         self.cap_is_of_run = self.cap_usd is not None
 
-    async def _begin(self) -> None:
+    async def _begin_conversation(self, session_id: str) -> None:
         """A fresh conversation. Nothing is written before it has a message."""
-        self._identify(new_id())
+        self._identify(session_id)
         self.started = utc_now()
         path = journal_path(self.surroundings.state_dir, self.session_id, self.started)
         journal = Journal.create(path, self.secrets) if self.config.save_sessions else None
@@ -193,11 +198,20 @@ class Session:
         self.session_id = session_id
         self.llm.session_id = session_id
         self.spill_dir = self.surroundings.state_dir / "spill" / session_id
-        self.checkpoints = Checkpoints(self.surroundings.state_dir, session_id, self.workspace)
+        self.known_checkpoints = None
 
     async def _new_history(self) -> ContextManager:
         prompt = await asyncio.to_thread(self._system_prompt)
         return ContextManager(prompt, self.window.tokens(), self.router.get_tool_specs_for_llm())
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Copies of what is changed. They load with the first change, or the first look at one."""
+        if self.known_checkpoints is None:
+            from agent.sessions.checkpoints import Checkpoints
+
+            self.known_checkpoints = Checkpoints(self.surroundings.state_dir, self.session_id, self.workspace)
+        return self.known_checkpoints
 
     def has_held(self, session_id: str) -> bool:
         """Whether this run was in that session before."""
@@ -304,14 +318,16 @@ class Session:
         }
         async with self.work.changing_session():
             await self._close_record()
-            await self._begin()
+            await self._begin_conversation(new_id())
         return old
 
     async def close(self) -> None:
         """Save and let go of everything held. What runs elsewhere and is not told to end goes on."""
+        self.is_running = False
         await end_tasks(set(self.chores))
         await self.end_work(WORK_PATIENCE_S)
         await self._close_record()
+        await self.llm.aclose()
         self.disk.close()
         self.copies_disk.close()
 
@@ -486,7 +502,8 @@ class Session:
     def cancel(self) -> None:
         """Stop the running turn as soon as possible. Safe to call at any time."""
         self.interruption.press()
-        self.checkpoints.interrupt()
+        if self.known_checkpoints is not None:
+            self.known_checkpoints.interrupt()
 
 
 def _policy(config: Config, surroundings: Surroundings) -> ApprovalPolicy:

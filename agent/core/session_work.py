@@ -6,7 +6,6 @@ import logging
 
 from agent.budget.ledger import Ledger
 from agent.budget.thresholds import BudgetWarning
-from agent.compute.sweep import sweep
 from agent.core.model_calls import report_spending
 from agent.core.remote_work import RemoteWork
 from agent.core.services import Services
@@ -59,6 +58,8 @@ def work_of(session: Session, services: Services) -> RemoteWork:
 
 async def sweep_expired(session: Session, services: Services) -> None:
     """End what earlier runs have left behind and nobody looks after any more; say what was ended."""
+    from agent.compute.sweep import sweep
+
     try:
         done = await sweep(
             services.leases,

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 from agent.compute.durations import in_words
-from agent.context_manager.compaction import CompactionFailedError
+from agent.context_manager.aids import CompactionFailedError
 from agent.context_manager.prompts import render
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.guards import research_guards
@@ -23,6 +22,7 @@ from agent.core.sub_agent_session import SubAgentSession, line_about
 from agent.core.tool_batch import record
 from agent.core.turn import NO_SUMMARY, run_turn
 from agent.core.turn_state import TurnState
+from agent.light_dataclass import dataclass
 from agent.llm.failures import LLMCallError
 from agent.protocol.messages import user_message
 from agent.protocol.tools import Brief, Findings, ToolResult

@@ -73,7 +73,7 @@ class SubAgentSession(Session):
         child = cls(
             event_queue=parent.event_queue,
             # a window that the person has set is that of their own model
-            config=parent.config if is_same else parent.config.model_copy(update={"context_window": None}),
+            config=parent.config if is_same else replace(parent.config, context_window=None),
             surroundings=parent.surroundings,
             router=_router_for(parent),
             llm=parent.llm,
@@ -111,7 +111,7 @@ class SubAgentSession(Session):
         self.session_id, self.parent_id = parent.session_id, parent.session_id  # its processes are the session's
         self.started = utc_now()
         self.spill_dir, self.disk, self.copies_disk = parent.spill_dir, parent.disk, parent.copies_disk
-        self.checkpoints, self.work = parent.checkpoints, parent.work
+        self.known_checkpoints, self.work = parent.checkpoints, parent.work
         self.model_effective_effort = {
             model: at_most_high(effort) for model, effort in parent.model_effective_effort.items()
         }
@@ -126,7 +126,7 @@ class SubAgentSession(Session):
         journal = Journal.create(self.journal_path, self.secrets) if is_saved else None
         self.record = Record(await self._new_history(), journal, self.disk, self._write_head)
         self.announced.set()
-        self.window.learn()
+        self.window.begin()
 
     @property
     def journal_path(self) -> Path:

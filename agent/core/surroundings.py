@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from pathlib import Path
 
-from agent.llm.calls import Timeouts
+from agent.light_dataclass import dataclass
+from agent.llm.timeouts import Timeouts
 from agent.tools.process_session import SESSION_VARIABLE
 from agent.traces.uploads.entries import Owner
 
@@ -33,5 +34,7 @@ class Surroundings:
     """The account that sessions are shared by; unknown where there is none of the person's own."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     """How a retry waits."""
+    first_session_id: str | None = None
+    """The id of the session that is begun first; None: a fresh one."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     """How long a silent model is waited for."""

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from agent.core.file_copies import keep_files
@@ -18,6 +18,7 @@ from agent.core.guards import CallRecord
 from agent.core.session import Session
 from agent.core.tool_costs import hold, settle
 from agent.core.turn_state import PreparedCall
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ToolCallStarted, ToolOutput, ToolStateChange
 from agent.protocol.messages import tool_message
 from agent.protocol.tools import ToolResult

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from agent.core.endings import TurnStopped
 from agent.core.schema_check import load_validator, schema_problem
 from agent.core.services import Services
-from agent.hub.artifact_hook import wrapped
-from agent.hub.trackio import seed_dashboard
 from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
 from agent.protocol.untrusted import as_data
+from agent.protocol.wire import WireObject
+from agent.tools.approval_rules import bash_rule
 from agent.tools.arguments import loosened
 from agent.tools.bash_tool import bash_spec
 from agent.tools.dataset_tools import hf_inspect_dataset_spec
@@ -31,19 +32,21 @@ from agent.tools.hf_repo_files_tool import hf_repo_files_spec
 from agent.tools.hf_repo_git_tool import hf_repo_git_spec
 from agent.tools.jobs_tool import hf_jobs_spec
 from agent.tools.mcp.naming import PREFIX
-from agent.tools.mcp.servers import McpServers
 from agent.tools.notify_tool import notify_spec
 from agent.tools.output import cap_output, fits
 from agent.tools.papers_tool import hf_papers_spec
 from agent.tools.plan_tool import plan_spec
 from agent.tools.read_tool import read_spec
 from agent.tools.research_tool import research_spec
-from agent.tools.sandbox.fetching import fetch
-from agent.tools.sandbox.machines import Sandboxes
-from agent.tools.sandbox_tools import sandbox_specs
-from agent.tools.shell_analysis import bash_rule
 from agent.tools.web_search_tool import web_search_spec
 from agent.tools.write_tool import write_spec
+
+if TYPE_CHECKING:
+    from agent.hub.account import HubAccount
+    from agent.tools.hub_uploads import FetchFiles
+    from agent.tools.mcp.servers import McpServers
+    from agent.tools.sandbox.machines import Sandboxes
+    from agent.web.client import WebClient
 
 __all__ = ["ToolRouter", "ToolSpec", "create_builtin_tools", "create_sandboxes"]
 
@@ -58,33 +61,54 @@ def create_builtin_tools(services: Services, sandboxes: Sandboxes | None = None)
 
     With `sandboxes` the shell and the files are there, not on this machine.
     """
-    account, artifacts = services.account, services.artifacts
-    here = [bash_spec(bash_rule), read_spec(), write_spec(), edit_spec()]
+    account = services.account
     return [
-        *(here if sandboxes is None else sandbox_specs(sandboxes)),
+        *_tools_for_files(sandboxes),
         research_spec(),
         *_reading_tools(services),
         plan_spec(),
-        *filter(None, [notify_spec(services.notices)]),
-        hf_repo_files_spec(account, artifacts, None if sandboxes is None else partial(fetch, sandboxes)),
-        hf_repo_git_spec(account, artifacts),
+        *filter(None, [notify_spec(services.destinations, lambda: services.notices)]),
+        hf_repo_files_spec(account, lambda: services.artifacts, _fetch_from(sandboxes)),
+        hf_repo_git_spec(account, lambda: services.artifacts),
         hf_jobs_spec(
             account,
-            services.jobs,
+            lambda: services.jobs,
             read_script=None if sandboxes is None else sandboxes.read_script,
-            seed_trackio=partial(seed_dashboard, account),
+            seed_trackio=partial(_seed_dashboard, account),
             artifact_wrap=partial(_with_hook, services),
             offers_local=sandboxes is None,
         ),
     ]
 
 
+def _tools_for_files(sandboxes: Sandboxes | None) -> list[ToolSpec]:
+    """Shell and files: on this machine, or in the sandbox."""
+    if sandboxes is None:
+        return [bash_spec(bash_rule), read_spec(), write_spec(), edit_spec()]
+    from agent.tools.sandbox_tools import sandbox_specs
+
+    return sandbox_specs(sandboxes)
+
+
+def _fetch_from(sandboxes: Sandboxes | None) -> FetchFiles | None:
+    """Where the files to upload come from, if that is not this machine."""
+    if sandboxes is None:
+        return None
+    from agent.tools.sandbox.fetching import fetch
+
+    return partial(fetch, sandboxes)
+
+
 def _reading_tools(services: Services) -> list[ToolSpec]:
     """What looks things up: documentation, papers, data, code, the web."""
-    web, environ, token, config = services.web, services.environ, services.account.token, services.config
+    environ, token, config = services.environ, services.account.token, services.config
+
+    def web() -> WebClient:
+        return services.web
+
     return [
-        explore_hf_docs_spec(services.docs),
-        fetch_hf_docs_spec(services.docs),
+        explore_hf_docs_spec(lambda: services.docs),
+        fetch_hf_docs_spec(lambda: services.docs),
         find_hf_api_spec(web, environ),
         hf_papers_spec(web, environ, token),
         hf_inspect_dataset_spec(web, environ, token),
@@ -99,15 +123,26 @@ def _reading_tools(services: Services) -> list[ToolSpec]:
 
 def _with_hook(services: Services, command: tuple[str, ...], session: ToolSession) -> tuple[str, ...]:
     """A job's command that also collects what the job pushes, as far as the person wants that."""
+    from agent.hub.artifact_hook import wrapped
+
     started = services.artifacts.started(session.session_id)
     return wrapped(command, session.session_id, services.artifacts.mode, started, services.account.endpoint)
+
+
+async def _seed_dashboard(account: HubAccount, space_id: str, log: Callable[[str], None]) -> bool:
+    """Make a dashboard for metrics ready; whether anything had to be changed."""
+    from agent.hub.trackio import seed_dashboard
+
+    return await seed_dashboard(account, space_id, log)
 
 
 def create_sandboxes(services: Services) -> Sandboxes | None:
     """The sandbox of a run whose tools are in one, else None."""
     if not services.tools_in_sandbox:
         return None
-    seed = partial(seed_dashboard, services.account)
+    from agent.tools.sandbox.machines import Sandboxes
+
+    seed = partial(_seed_dashboard, services.account)
     return Sandboxes(services.sandbox, services.account, seed_trackio=seed, shares_token=services.shares_token)
 
 
@@ -119,6 +154,10 @@ class ToolRouter:
         self.servers = servers
         self._specs: dict[str, ToolSpec] = {}
         self._of_servers: tuple[str, ...] = ()
+        self._warming: asyncio.Task[None] | None = None
+        self._is_closing = False
+        self._forms: dict[int, tuple[ToolSpec, WireObject]] = {}
+        """The tools in the form that is sent, made once."""
         for spec in specs:
             self.add(spec)
 
@@ -131,28 +170,74 @@ class ToolRouter:
             self._specs[spec.name] = spec
 
     async def __aenter__(self) -> Self:
-        self._validator = asyncio.create_task(asyncio.to_thread(load_validator))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._validator
+        self._is_closing = True
+        try:
+            if self._warming is not None:
+                await self._warming
+        finally:
+            if self.servers is not None:
+                await self.servers.close()
+
+    def warm(self) -> None:
+        """Load beside everything else what the first tool calls need, and connect to MCP servers that were not waited
+        for. For when the first request to the model is on its way; returns at once, and does nothing a second time."""
+        if self._warming is not None or self._is_closing:
+            return
         if self.servers is not None:
-            await self.servers.close()
+            self.servers.start_rest()
+        loads = [spec.load for spec in self._specs.values() if spec.load is not None]
+        self._warming = asyncio.create_task(asyncio.to_thread(self._load, [*loads, load_validator]), name="warming")
+
+    def _load(self, loads: Iterable[Callable[[], None]]) -> None:
+        """One after the other, as far as the end of the program does not come between them. Blocking."""
+        for load in loads:
+            if self._is_closing:
+                return
+            try:
+                load()
+            except Exception:  # the call that needs it fails where that can be told
+                logger.exception("a tool cannot be loaded")
 
     def start_servers(self, session: ToolSession) -> None:
-        """Begin to connect to the MCP servers, if there are any. Returns at once."""
+        """Begin to connect to the MCP servers, if there are any; see `McpServers.start`. Returns at once."""
         if self.servers is not None:
             self.servers.start(session)
 
     async def begin_turn(self, session: ToolSession) -> bool:
-        """Take up the tools that MCP servers offer now, before the first model call of a turn: within a turn the list
-        stays as it is. Waits a little for servers that are still connecting. True if the list has changed."""
+        """Take up the tools that MCP servers offer now, before the first model call of a turn, waiting for those that
+        are required. True if the list has changed. Raises TurnStopped in a run that cannot do without one of them."""
         if self.servers is None:
             return False
+        has_changed = await self._take_up(self.servers, session)
+        if self.servers.is_single_turn and self.servers.unmet:
+            raise TurnStopped(f"{self.servers.unmet}. Mend it, or take `required` out of its settings.")
+        return has_changed
+
+    @property
+    def has_news(self) -> bool:
+        """Whether MCP tools have come since, that the model should have before its next call: see `take_up_news`."""
+        return self.servers is not None and self.servers.has_news
+
+    def awaits(self, names: Iterable[str]) -> bool:
+        """Whether one of these tools, which is not there, may come from an MCP server that is still connecting."""
+        return self.servers is not None and bool(self.servers.owners(set(names) - set(self._specs)))
+
+    async def take_up_news(self, session: ToolSession, names: Iterable[str] = ()) -> bool:
+        """Take up the tools that have come within a turn, after waiting for those servers that calls of these `names`
+        may be for. True if the list has changed."""
+        if self.servers is None:
+            return False
+        await self.servers.wait_for(session, self.servers.owners(set(names) - set(self._specs)))
+        return await self._take_up(self.servers, session)
+
+    async def _take_up(self, servers: McpServers, session: ToolSession) -> bool:
         before = self.get_tool_specs_for_llm()
-        specs = await self.servers.settled(session, MAX_TOOLS - len(set(self._specs) - set(self._of_servers)))
+        specs = await servers.settled(session, MAX_TOOLS - len(set(self._specs) - set(self._of_servers)))
         for name in self._of_servers:
             del self._specs[name]
         own = set(self._specs)
@@ -170,9 +255,11 @@ class ToolRouter:
         """The tool of this name, or None."""
         return self._specs.get(name)
 
-    def get_tool_specs_for_llm(self) -> list[dict[str, Any]]:
-        """All tools in OpenAI function form, in a fixed order."""
-        return [spec.to_wire() for spec in self._specs.values()]
+    def get_tool_specs_for_llm(self) -> list[WireObject]:
+        """All tools in OpenAI function form, in a fixed order; the same objects as long as they are the same tools."""
+        known = self._forms
+        self._forms = {id(spec): known.get(id(spec)) or (spec, spec.to_wire()) for spec in self._specs.values()}
+        return [form for _, form in self._forms.values()]
 
     def loosened(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """`arguments` as the tool's schema wants them, where that is only a matter of spelling."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Coroutine
+from typing import Any, Literal
 
 from agent.compute.durations import in_words
 from agent.context_manager.prompts import render
 from agent.core.asking import approval_item
-from agent.core.compacting import compact
 from agent.core.endings import LimitReached, TurnCancelled, TurnStopped
 from agent.core.guards import PASS, Verdict
 from agent.core.looking_ahead import look_ahead
@@ -17,6 +16,7 @@ from agent.core.preparing import checked, prepare
 from agent.core.session import Session
 from agent.core.tool_batch import run_batch
 from agent.core.turn_state import PendingApproval, PreparedCall, TurnState
+from agent.light_dataclass import dataclass
 from agent.llm.calls import CallRequest
 from agent.llm.failures import FailureKind, LLMCallError
 from agent.llm.params import resolve_route
@@ -56,8 +56,10 @@ async def run_turn(session: Session, turn: TurnState) -> StepOutcome:
     Raises what agent/core/endings.py lists, `LLMCallError` and `CompactionFailedError`; history is valid in every case.
     """
     if turn.iteration == 0:
-        await _take_tools(session)
+        await _take_tools(session, session.router.begin_turn(session))
     while True:
+        if session.router.has_news:
+            await _take_tools(session, session.router.take_up_news(session))
         await before_step(session, turn)
         reply = await call_model(session, turn)
         turn.iteration += 1
@@ -69,13 +71,13 @@ async def run_turn(session: Session, turn: TurnState) -> StepOutcome:
             return outcome
 
 
-async def _take_tools(session: Session) -> None:
-    """Settle which tools the model has in this turn."""
-    changed = await session.interruption.cancellable(session.router.begin_turn(session))
+async def _take_tools(session: Session, settling: Coroutine[Any, Any, bool]) -> None:
+    """Settle which tools the model has from now on."""
+    changed = await session.interruption.cancellable(settling)
     specs = session.router.get_tool_specs_for_llm()
     if changed:
         session.history.set_tools(specs)
-    await session.record.note_place(session.workspace, session.surroundings.state_dir, specs)
+    session.record.note_place(session.workspace, session.surroundings.state_dir, specs)  # beside the first model call
 
 
 async def before_step(session: Session, turn: TurnState) -> None:
@@ -91,7 +93,7 @@ async def before_step(session: Session, turn: TurnState) -> None:
     if session.history.needs_compaction:
         await session.interruption.cancellable(session.window.settled(WINDOW_PATIENCE_S))
     if session.history.needs_compaction:
-        await compact(session)
+        await _compact(session)
 
 
 def check_time(session: Session) -> None:
@@ -148,7 +150,13 @@ async def call_model(session: Session, turn: TurnState) -> LLMResult:
             recoveries += 1
             await notice(session, "The model says that the conversation is too long for it; shortening it.")
             session.window.learn_limit(error.failure.limit_tokens)
-            await compact(session, target_tokens=session.history.usage_tokens // 2, forced=True)
+            await _compact(session, target_tokens=session.history.usage_tokens // 2, forced=True)
+
+
+async def _compact(session: Session, *, target_tokens: int | None = None, forced: bool = False) -> None:
+    from agent.core.compacting import compact  # loads with the first compaction
+
+    await compact(session, target_tokens=target_tokens, forced=forced)
 
 
 async def _call(session: Session, turn: TurnState) -> LLMResult:
@@ -179,6 +187,7 @@ async def _call(session: Session, turn: TurnState) -> LLMResult:
         if partial and session.stream:
             await session.send_event(AssistantStreamEnd())
         raise
+    await session.record.placed()
     if reply.effort_used != request.reasoning_effort:
         session.model_effective_effort[session.model_name] = reply.effort_used
     if reply.dropped_thinking:
@@ -217,10 +226,19 @@ def remember_text(session: Session, reply: LLMResult) -> None:
 
 async def use_tools(session: Session, turn: TurnState, reply: LLMResult) -> StepOutcome:
     """Run the reply's calls; those that need the person's word wait."""
+    names = [call.function.name for call in reply.tool_calls]
+    if session.router.awaits(names):
+        try:
+            await _take_tools(session, session.router.take_up_news(session, names))
+        except TurnCancelled:
+            remember_text(session, reply)
+            raise
+    for spec in filter(None, map(session.router.find, names)):
+        await spec.ready()
     prepared = [prepare(session, session.with_unique_id(call)) for call in reply.tool_calls]
     session.record.add(_assistant(reply, prepared))
     stop_if_cancelled(session)
-    prepared = await session.interruption.cancellable(look_ahead(session, prepared))
+    prepared = await look_ahead(session, prepared)
     waiting = [call for call in prepared if call.problem is None and call.decision and call.decision.action == "ask"]
     ready = [call for call in prepared if call not in waiting]
     await _run(session, turn, ready)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.core.approval_policy import ApprovalDecision
 from agent.core.guards import CallRecord, Guard, TurnView, new_guards
+from agent.light_dataclass import dataclass
 from agent.protocol.events import PlanItem
 from agent.protocol.messages import ToolCall
 from agent.protocol.tools import CostEstimate, ToolResult

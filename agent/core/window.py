@@ -20,6 +20,7 @@ class Window:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._asking: asyncio.Task[None] | None = None
+        self._is_begun = False
         self._told: set[str] = set()
         self.refused_above: dict[str, int] = {}
         """By model: what it takes at most, since it has refused more."""
@@ -32,8 +33,16 @@ class Window:
         tokens = found_tokens or guess
         return min(tokens, self.refused_above.get(model_name, tokens))
 
+    def begin(self) -> None:
+        """From now on there is time to find out about models."""
+        if not self._is_begun:
+            self._is_begun = True
+            self.learn()
+
     def learn(self) -> None:
-        """Find out the model's window, beside everything else."""
+        """Find out the model's window, beside everything else; once that has begun."""
+        if not self._is_begun:
+            return
         if self._asking is not None:
             self._asking.cancel()
         self._asking = asyncio.create_task(self._ask(self._session.model_name), name="context window")
@@ -45,6 +54,7 @@ class Window:
 
     async def settled(self, patience_s: float) -> None:
         """Wait until it is known how much the model takes, but no longer than `patience_s`."""
+        self.begin()
         if self._asking is not None and not self._asking.done():
             await asyncio.wait({self._asking}, timeout=patience_s)
 
@@ -61,6 +71,7 @@ class Window:
             environ=session.surroundings.environ,
             client=session.llm,
         )
+        await session.llm.price_of(model_name)  # from the same source: a call that is stopped is charged by it
         if model_name != session.model_name:
             return
         session.history.model_max_tokens = self.tokens(window.tokens)

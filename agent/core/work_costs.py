@@ -8,7 +8,6 @@ lease remembers the cost, and the run counts it as spent elsewhere until the con
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +15,7 @@ from agent.budget.estimates import UNKNOWN_COMPUTE_USD
 from agent.budget.ledger import Ledger, Reservation
 from agent.budget.money import in_usd
 from agent.core.work_side import SessionSide
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import Kind, Status
 from agent.protocol.events import ToolCharge
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Final
 
 from agent.compute.leases import Lease
 from agent.core.work_costs import Bill
 from agent.core.work_log import WorkLog
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeBackend, Handle, Running, Status
 from agent.protocol.events import WorkItem
 

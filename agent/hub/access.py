@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from agent.hub.account import HubAccount
 from agent.hub.errors import TOKENS_URL, HubError
+from agent.light_dataclass import dataclass
 
 _UNREACHABLE = ("network", "server", "rate_limited")
 

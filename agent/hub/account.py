@@ -11,10 +11,10 @@ import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.hub.errors import HubError, translated
+from agent.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -9,12 +9,13 @@ import re
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.hub.account import HubAccount
 from agent.hub.errors import HubError
+from agent.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.llm.credentials import env_name, has_aws_credentials, router_token
 from agent.llm.local import LocalServer
 from agent.llm.params import url_host
@@ -15,6 +15,8 @@ ANTHROPIC_MODEL = "anthropic/claude-opus-4-8"
 OPENAI_MODEL = "openai/gpt-5.5"
 ROUTER_MODEL = "anthropic/claude-opus-4.8:fal-ai"
 BEDROCK_MODEL = "bedrock/us.anthropic.claude-opus-4-8"
+DEMO = "replay/demo"
+"""The model id of the bundled demonstration, which is never chosen by itself."""
 
 
 @dataclass(frozen=True, slots=True)

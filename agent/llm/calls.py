@@ -12,15 +12,17 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.llm.client import LLMClient
 from agent.llm.effort import accepted_level, effort_style, next_level
-from agent.llm.failures import FailureKind, LLMCallError, LLMFailure, classify
+from agent.llm.failures import FailureKind, LLMCallError, LLMFailure
 from agent.llm.params import resolve_route
 from agent.llm.retries import Retries
 from agent.llm.stream import Assembler, Delta, LLMResult
+from agent.llm.timeouts import Timeouts
 
 logger = logging.getLogger(__name__)
 
@@ -48,15 +50,6 @@ class CallRequest:
     stream: bool = True
     max_tokens: int | None = None
     patience_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long a model may be silent: before its first word, between words, and for an answer in one piece."""
-
-    first_delta_s: float = 300.0
-    idle_s: float = 180.0
-    whole_s: float = 600.0
 
 
 @dataclass(slots=True)
@@ -91,6 +84,8 @@ async def complete(client: LLMClient, request: CallRequest, hooks: CallHooks) ->
         try:
             await _collect(client, asked, hooks)
         except Exception as error:  # the door to the provider: everything becomes a typed failure
+            from agent.llm.classification import classify  # loads with the first failure
+
             failure = classify(error, route=route, environ=client.environ)
             logger.info("model call failed: %s (%s)", failure.kind, failure.detail, exc_info=True)
             if hooks.assembler.text and failure.retryable:
@@ -138,7 +133,7 @@ async def _collect(client: LLMClient, request: CallRequest, hooks: CallHooks) ->
                 await hooks.on_text(delta.text)
             timeout_s = hooks.timeouts.idle_s
     finally:
-        await deltas.aclose()  # type: ignore[attr-defined]
+        await deltas.aclose()
 
 
 async def _next_delta(deltas: AsyncIterator[Delta], timeout_s: float) -> Delta | None:

@@ -16,10 +16,11 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.llm.params import is_loopback
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 5.0
 FRESH_S = 300.0
 RETRY_S = 15.0
+LONGEST_RETRY_S = 900.0
 DISK_S = 24 * 3600.0
 MAX_ANSWER_BYTES = 32 << 20
 SIMILARITY = 0.4
@@ -82,6 +84,8 @@ class RouterCatalog:
         self._clock = clock
         self._copy = _Copy()
         self._next_try_s = 0.0
+        self._failures = 0
+        """In a row."""
         self._lock = asyncio.Lock()
 
     async def lookup(self, model_id: str) -> CatalogModel | None:
@@ -121,8 +125,10 @@ class RouterCatalog:
             models = await asyncio.to_thread(parse_catalog, body)
         except Exception:  # the door to the router: prices and windows are then what was known, or unknown
             logger.info("the router's catalog at %s cannot be had", url, exc_info=True)
-            self._next_try_s = self._clock() + RETRY_S
+            self._next_try_s = self._clock() + min(RETRY_S * 4**self._failures, LONGEST_RETRY_S)
+            self._failures += 1
             return
+        self._failures = 0
         self._copy = _Copy(models, etag, now_s, url)
         await asyncio.to_thread(self._store, body)
 
@@ -184,7 +190,7 @@ async def _get(url: str, etag: str) -> tuple[int, str, bytes]:
 
 
 def _client(url: str) -> Any:
-    import httpx
+    from agent.lean_httpx import httpx
 
     return httpx.AsyncClient(timeout=TIMEOUT_S, verify=url.startswith("https:"), trust_env=not is_loopback(url))
 

@@ -1,5 +1,7 @@
 """The model client: one function with litellm's call shape, and behind it the backend that serves the model.
 
+    acompletion ── backend_name(route) ──> litellm_backend | OpenAICompatible | ReplayBackend
+
 `LLMClient.acompletion` yields deltas and raises whatever its backend raises; `agent.llm.calls.complete` adds retries,
 typed failures and assembly, and is what the rest of the program calls.
 """
@@ -9,20 +11,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.llm import litellm_backend
+from agent.llm.backends import Backend, BackendName, BackendSetting, backend_name
 from agent.llm.catalog import CatalogModel, RouterCatalog
 from agent.llm.failures import FailureKind, LLMCallError, LLMFailure, ProviderError
-from agent.llm.params import _resolve_llm_params, base_url, missing_credentials, needs_litellm, resolve_route
+from agent.llm.params import _resolve_llm_params, base_url, missing_credentials, resolve_route
+from agent.llm.price_table import table_row
 from agent.llm.prices import FREE, ModelPrice, listed_price, router_price
 from agent.llm.prompt_caching import CacheTtl, with_prompt_cache_params, with_prompt_caching
 from agent.llm.providers import HF_ROUTER, RouteKind
-from agent.llm.replay import ReplayScript, script_path
+from agent.llm.replay import ReplayBackend, ReplayScript
 from agent.llm.routes import Route
 from agent.llm.stream import Delta, LLMResult
+
+if TYPE_CHECKING:
+    from agent.llm.openai_compatible import OpenAICompatible
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +48,24 @@ class LLMClient:
         *,
         cache_dir: Path | None = None,
         cache_ttl: CacheTtl = "5m",
+        backend: BackendSetting = "auto",
     ) -> None:
         """`environ` is read at each call (keys, base URLs); by default the process environment.
 
         `session_id` keeps the calls of a session together at the HF router and may be set anew; `cache_dir` holds the
-        router's catalog between runs; `cache_ttl` is how long Anthropic keeps a prompt cached.
+        router's catalog between runs; `cache_ttl` is how long Anthropic keeps a prompt cached; `backend` is the setting
+        `llm_backend`. Close it with `aclose`.
         """
         self.hf_token = hf_token
         self.environ = os.environ if environ is None else environ
         self.session_id = session_id
         self.cache_ttl = cache_ttl
         self.catalog = RouterCatalog(lambda: base_url(HF_ROUTER, self.environ), cache_dir)
-        self._scripts: dict[str, ReplayScript] = {}
+        self.on_first_sent: Callable[[], None] | None = None
+        """Called when the first request to a model has left."""
+        self._backend_setting = backend
+        self._replay = ReplayBackend()
+        self._openai_compatible: OpenAICompatible | None = None
         self._prices: dict[str, ModelPrice] = {}
         self._charging: set[str] = set()
         """Models that should be free, and have reported a cost."""
@@ -70,19 +83,16 @@ class LLMClient:
         reasoning_effort: str | None = None,
         max_tokens: int | None = None,
         drop_params: bool = True,
-    ) -> AsyncIterator[Delta]:
-        """One request to `model` (an id as the person writes it), as deltas; without `stream` a single one.
+    ) -> AsyncGenerator[Delta, None]:
+        """One request to `model` (an id as the person writes it), as deltas; without `stream` mostly a single one.
 
+        `messages` are in wire form; what is a `WireObject` among them and `tools` is encoded once.
         `max_tokens` limits the answer; with `drop_params` litellm leaves out what it thinks the model does not take.
         Raises `LLMCallError` before anything is sent when credentials are missing, else the backend's exceptions.
         """
         route = resolve_route(model)
         if problem := missing_credentials(route, self.environ, self.hf_token):
             raise LLMCallError(LLMFailure(FailureKind.NO_CREDENTIALS, problem))
-        if not needs_litellm(route):
-            async for delta in self._script(route).stream(messages):
-                yield delta
-            return
         params = _resolve_llm_params(model, self.hf_token, reasoning_effort, environ=self.environ)
         params = with_prompt_cache_params(params, session_id=self.session_id, environ=self.environ)
         messages, tools = with_prompt_caching(messages, tools, params, ttl=self.cache_ttl, environ=self.environ)
@@ -94,23 +104,42 @@ class LLMClient:
             "max_tokens": max_tokens,
             "drop_params": drop_params,
         }
-        deltas = litellm_backend.stream(params, request)
+        deltas = self._backend(route).stream(params, request, self._sent)
         try:
             async for delta in deltas:
                 yield delta
             self._answered.add(model)
         finally:
-            await deltas.aclose()  # type: ignore[attr-defined]
+            await deltas.aclose()
+
+    def _sent(self) -> None:
+        """A request has left."""
+        tell, self.on_first_sent = self.on_first_sent, None
+        if tell is not None:
+            tell()
+
+    def _backend(self, route: Route) -> Backend:
+        """Who serves `route`."""
+        name = backend_name(route, self.environ, self._backend_setting)
+        if name is BackendName.REPLAY:
+            return self._replay
+        return litellm_backend if name is BackendName.LITELLM else self._http()
+
+    def _http(self) -> OpenAICompatible:
+        if self._openai_compatible is None:
+            from agent.llm.openai_compatible import OpenAICompatible
+
+            self._openai_compatible = OpenAICompatible()
+        return self._openai_compatible
+
+    async def aclose(self) -> None:
+        """Let go of the connections held."""
+        if self._openai_compatible is not None:
+            await self._openai_compatible.aclose()
 
     def has_answered(self, model: str) -> bool:
         """Whether `model` has given a whole answer before: address and key are right, whatever happens now."""
         return model in self._answered
-
-    def _script(self, route: Route) -> ReplayScript:
-        name = route.litellm_model
-        if name not in self._scripts:
-            self._scripts[name] = ReplayScript(script_path(name))
-        return self._scripts[name]
 
     # --- money and limits ---------------------------------------------------------------------------------------------
 
@@ -133,6 +162,12 @@ class LLMClient:
                 return None
             self._prices[model] = price
         return self._prices[model]
+
+    def known_price(self, model: str) -> ModelPrice | None:
+        """The price of `model` as far as it is known without asking; see `price_of`."""
+        if model in self._charging:
+            return None
+        return self._prices.get(model) or self._own_price(resolve_route(model))
 
     def cost_usd(self, model: str, result: LLMResult) -> float | None:
         """What a call cost: the provider's own figure, else by the price that `price_of` found; None if unknown."""
@@ -162,17 +197,17 @@ class LLMClient:
 
     def _own_price(self, route: Route) -> ModelPrice | None:
         """The price of what runs on this machine."""
-        if not needs_litellm(route):
+        if route.provider.kind is RouteKind.REPLAY:
             script = self._script_if_any(route)
             return script.price if script else FREE
         return FREE if route.provider.is_local else None
 
     def _script_if_any(self, route: Route) -> ReplayScript | None:
         """The script of a replay route; None too if it cannot be read, which the call itself reports."""
-        if needs_litellm(route):
+        if route.provider.kind is not RouteKind.REPLAY:
             return None
         try:
-            return self._script(route)
+            return self._replay.script(route.litellm_model)
         except ProviderError:
             return None
 
@@ -191,8 +226,15 @@ class LLMClient:
         name = route.litellm_model
         if name not in self._rows:
             try:
-                self._rows[name] = await asyncio.to_thread(litellm_backend.table_row, name)
+                self._rows[name] = await asyncio.to_thread(_listed_row, name)
             except Exception:  # the door to litellm: a broken installation is reported by the first call
                 logger.warning("litellm's table of models cannot be read", exc_info=True)
                 return None
         return self._rows[name]
+
+
+def _listed_row(name: str) -> Mapping[str, Any] | None:
+    try:
+        return table_row(name)
+    except OSError:  # another litellm may keep its table elsewhere
+        return litellm_backend.table_row(name)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from agent.light_dataclass import dataclass
 
 EFFORT_LEVELS = ("minimal", "low", "medium", "high", "xhigh", "max")
 """All levels a person can ask for, from least to most thinking."""

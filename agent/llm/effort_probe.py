@@ -10,11 +10,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from agent.light_dataclass import dataclass
+from agent.llm.classification import classify
 from agent.llm.client import LLMClient
 from agent.llm.effort import effort_cascade
-from agent.llm.failures import FailureKind, LLMCallError, LLMFailure, classify
+from agent.llm.failures import FailureKind, LLMCallError, LLMFailure
 from agent.llm.params import Route, UnsupportedEffortError, resolve_route, validate_effort
 from agent.llm.stream import Assembler, LLMResult
 
@@ -105,7 +107,7 @@ async def _ask(
             async for delta in deltas:
                 assembler.add(delta)
     finally:
-        await deltas.aclose()  # type: ignore[attr-defined]
+        await deltas.aclose()
     await client.price_of(model)
     result = replace(assembler.result(), effort_used=level, latency_ms=int((clock() - started_s) * 1000))
     return replace(result, cost_usd=client.cost_usd(model, result))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 
+from agent.light_dataclass import dataclass
 from agent.llm.failure_signs import Evidence, retry_after_s
 from agent.llm.params import url_host
 from agent.llm.providers import Provider
@@ -241,6 +242,7 @@ _TRANSIENT_CLASSES = (
     "APIConnectionError",
     "APITimeoutError",
     "ClientPayloadError",
+    "DecodingError",
     "ConnectionError",
     "IncompleteRead",
     "InternalServerError",

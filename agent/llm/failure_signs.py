@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
+
+from agent.light_dataclass import dataclass
 
 MAX_TEXT = 20_000
 MAX_CHAIN = 12
@@ -69,6 +70,10 @@ def gather(error: BaseException) -> Evidence:
 _GENERIC_NAMES = {"object", "BaseException", "Exception", "OpenAIError", "APIError", "RuntimeError"}
 
 
+_HIDING_THE_CAUSE = {"httpcore"}
+"""Libraries that raise `from None` what has a cause worth knowing (httpcore 1.0: a name that cannot be looked up)."""
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """`error`, then what caused it, outermost first; each once, and not for ever."""
     waiting: list[Any] = [error]
@@ -79,7 +84,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        context = None if one.__suppress_context__ else one.__context__
+        hides = one.__suppress_context__ and type(one).__module__.split(".")[0] not in _HIDING_THE_CAUSE
+        context = None if hides else one.__context__
         waiting += [getattr(one, "original_exception", None), one.__cause__, context]
 
 

@@ -9,9 +9,9 @@ import math
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.llm.credentials import env_name, key_in_use, missing_credentials, native_name, router_name
 from agent.llm.failure_rules import Place, is_answered, is_overloaded, proxy_at_fault
 from agent.llm.failure_signs import Evidence
@@ -306,3 +306,18 @@ def _message_in(data: Any) -> str:
 
 def _without_userinfo(url: str) -> str:
     return re.sub(r"(?<=://)[^/@]*@", "", url)
+
+
+_WORDS_OF_CLASS = {
+    "ConnectTimeout": "no connection came about in time",
+    "PoolTimeout": "too many calls at once",
+    "ReadError": "the connection broke",
+    "ReadTimeout": "it sent nothing for too long",
+    "WriteError": "the connection broke",
+    "WriteTimeout": "it did not take the request in time",
+}
+
+
+def words_of_class(name: str) -> str:
+    """Words for an exception that has none of its own: httpx's often do not."""
+    return _WORDS_OF_CLASS.get(name, name)

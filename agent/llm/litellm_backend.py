@@ -12,19 +12,17 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from agent.llm.backends import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, WHOLE_TIMEOUT_S
 from agent.llm.failures import ProviderError
 from agent.llm.stream import Delta, ToolDelta, extract_usage
+from agent.llm.wire import with_object_arguments
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S = 15.0
-READ_TIMEOUT_S = 330.0
-WHOLE_TIMEOUT_S = 630.0
-"""The watchdogs of `agent.llm.calls` bite before these."""
 ANTHROPIC_MAX_TOKENS = 64_000
 """litellm gives unknown Claude models 4,096 answer tokens, which cuts file writes."""
 MAX_THINKING_BUDGET_TOKENS = 4_096
@@ -65,13 +63,10 @@ def _warm() -> None:
         logger.warning("importing litellm failed", exc_info=True)
 
 
-async def stream(params: Mapping[str, Any], request: Mapping[str, Any]) -> AsyncIterator[Delta]:
-    """Make one request and yield its deltas.
-
-    `params` are the resolved kwargs of the route (model, api_base, api_key, effort); `request` holds messages, tools,
-    tool_choice, stream, max_tokens (None: the most the model gives) and drop_params (whether litellm leaves out what it
-    thinks the model does not take). Raises litellm's own exceptions; `agent.llm.failures.classify` knows them.
-    """
+async def stream(
+    params: Mapping[str, Any], request: Mapping[str, Any], on_sent: Callable[[], None]
+) -> AsyncGenerator[Delta, None]:
+    """See `agent.llm.backends.Backend`: this module is one. Raises litellm's own exceptions."""
     import asyncio
 
     litellm = await asyncio.to_thread(load)
@@ -79,6 +74,7 @@ async def stream(params: Mapping[str, Any], request: Mapping[str, Any]) -> Async
     if kwargs["model"].startswith("anthropic/"):
         await asyncio.to_thread(_merge_anthropic_events, litellm)
     response = await litellm.acompletion(**kwargs)
+    on_sent()
     if not request.get("stream", True):
         yield _whole(response)
         return
@@ -98,8 +94,7 @@ def _merge_events(response: Any) -> None:
     The OpenAI library, under most routes, keeps the HTTP response at hand, unread so far (2.54). Where there is none,
     the answer is as right, and slower.
     """
-    import httpx
-
+    from agent.lean_httpx import httpx
     from agent.llm.sse_stream import merge_events
 
     http_response = getattr(getattr(response, "completion_stream", None), "response", None)
@@ -134,11 +129,10 @@ def _check_ended(model: str, response: Any) -> None:
 
 def _call_arguments(litellm: Any, params: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
     """Everything handed to litellm, as plain copies: some of its providers change nested input."""
-    import httpx
+    from agent.lean_httpx import httpx
 
-    kwargs: dict[str, Any] = copy.deepcopy({**request, **params})
-    for message in kwargs["messages"]:
-        _repair_arguments(message)
+    messages = [dict(with_object_arguments(message)) for message in request["messages"]]
+    kwargs: dict[str, Any] = copy.deepcopy({**request, "messages": messages, **params})
     kwargs.setdefault("stream", True)
     if kwargs["stream"]:
         kwargs["stream_options"] = {"include_usage": True}
@@ -163,17 +157,6 @@ def _limit_answer(litellm: Any, kwargs: dict[str, Any]) -> None:
             kwargs["max_tokens"] = min(_answer_limit(litellm, model), ANTHROPIC_MAX_TOKENS)
     elif model.startswith(("anthropic/", "bedrock/")) and "reasoning_effort" in kwargs:
         kwargs["max_tokens"] += MAX_THINKING_BUDGET_TOKENS
-
-
-def _repair_arguments(message: dict[str, Any]) -> None:
-    """Anthropic raises before sending when a call's arguments are not a JSON object."""
-    for call in message.get("tool_calls") or []:
-        try:
-            valid = isinstance(json.loads(call["function"]["arguments"]), dict)
-        except ValueError:
-            valid = False
-        if not valid:
-            call["function"]["arguments"] = "{}"
 
 
 def _answer_limit(litellm: Any, model: str) -> int:
@@ -237,11 +220,7 @@ async def _close(response: Any) -> None:
 
 
 def table_row(model: str) -> Mapping[str, Any] | None:
-    """What litellm's bundled table says of `model` (its own name for it): prices, limits. None if it is not in there.
-
-    Blocks while litellm is imported. Read directly: litellm's own look-ups guess for names they do not know, and ask
-    the network about some (spec llm.md §8).
-    """
+    """The same as `agent.llm.price_table.table_row`, from litellm itself. Blocks while it is imported."""
     table = load().model_cost
     row = table.get(model) or table.get(model.split("/", 1)[-1])
     return row if isinstance(row, Mapping) else None

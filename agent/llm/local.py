@@ -10,9 +10,9 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.llm.params import base_url, is_loopback, local_api_key, url_host
 from agent.llm.providers import LOCAL_PROVIDERS, Provider
 from agent.llm.routes import Route, is_valid_model_id
@@ -181,7 +181,7 @@ async def _fetch(url: str, key: str, timeout_s: float, body: Mapping[str, Any] |
 
 
 def _client(url: str, key: str, timeout_s: float) -> Any:
-    import httpx
+    from agent.lean_httpx import httpx
 
     return httpx.AsyncClient(
         trust_env=not is_loopback(url),  # a proxy cannot reach this machine's own servers

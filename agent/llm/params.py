@@ -17,8 +17,8 @@ from agent.llm.providers import Provider, RouteKind
 from agent.llm.routes import (
     Route,
     UnknownModelError,
+    has_server,
     is_valid_model_id,
-    needs_litellm,
     resolve_route,
     strip_huggingface_model_prefix,
 )
@@ -34,11 +34,12 @@ __all__ = [
     "describe_provider",
     "describe_route",
     "effort_levels",
+    "has_own_address",
+    "has_server",
     "is_loopback",
     "is_valid_model_id",
     "local_api_key",
     "missing_credentials",
-    "needs_litellm",
     "resolve_route",
     "strip_huggingface_model_prefix",
     "url_host",
@@ -56,11 +57,11 @@ def _resolve_llm_params(
     strict: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
-    """The kwargs that make litellm reach `model_name` with this effort: a fresh dict (spec llm.md §2).
+    """The parameters by which a backend reaches `model_name` with this effort: a fresh dict (spec llm.md §2).
 
     Local: model, api_base, api_key. Router: the same, api_key None without a token (never to be called like that, see
-    `missing_credentials`). Others: model alone, the key stays in the environment. Raises `UnknownModelError`, and with
-    `strict` `UnsupportedEffortError`.
+    `missing_credentials`). An address of the person's own: the same. Others: model alone, the key stays in the
+    environment. Raises `UnknownModelError`, and with `strict` `UnsupportedEffortError`.
     """
     route = resolve_route(model_name)
     effort = effort_params(
@@ -95,6 +96,14 @@ def _nothing_to_hand_over(route: Route, session_hf_token: str | None, environ: M
     return {}
 
 
+def _direct_connection(route: Route, session_hf_token: str | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Key and address are litellm's to find, unless the address is not the provider's."""
+    if not has_own_address(route.provider, environ):
+        return {}
+    key = env_value(environ, *route.provider.key_envs)
+    return {"api_base": base_url(route.provider, environ), "api_key": key}
+
+
 def _local_connection(route: Route, session_hf_token: str | None, environ: Mapping[str, str]) -> dict[str, Any]:
     return {"api_base": base_url(route.provider, environ), "api_key": local_api_key(route.provider, environ)}
 
@@ -112,7 +121,7 @@ def _router_connection(route: Route, session_hf_token: str | None, environ: Mapp
 
 _CONNECTIONS: dict[RouteKind, Callable[[Route, str | None, Mapping[str, str]], dict[str, Any]]] = {
     RouteKind.LOCAL: _local_connection,
-    RouteKind.DIRECT: _nothing_to_hand_over,
+    RouteKind.DIRECT: _direct_connection,
     RouteKind.ANYTHING: _nothing_to_hand_over,
     RouteKind.REPLAY: _nothing_to_hand_over,
     RouteKind.ROUTER: _router_connection,
@@ -139,6 +148,21 @@ def base_url(provider: Provider, environ: Mapping[str, str]) -> str:
         region = env_value(environ, "AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
         return url.replace("{region}", region) if region else ""
     return url
+
+
+def has_own_address(provider: Provider, environ: Mapping[str, str]) -> bool:
+    """Whether a variable sends the requests for `provider` to another server of its kind: a gateway, one's own."""
+    if not provider.takes_own_address:
+        return False
+    own, theirs = (_host(url) for url in (base_url(provider, environ), provider.base_url_default))
+    return own != theirs and not own.endswith(f".{theirs}")
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def describe_route(route: Route, environ: Mapping[str, str]) -> str:

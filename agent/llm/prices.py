@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.llm.catalog import CatalogModel, CatalogProvider
 from agent.llm.prompt_caching import CacheTtl
 from agent.llm.stream import Usage

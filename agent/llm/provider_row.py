@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.light_dataclass import dataclass
 from agent.llm.effort import PLAIN_STYLES, EffortStyle
 
 
@@ -46,6 +46,8 @@ class Provider:
     base_url_envs: tuple[str, ...] = ()
     base_url_default: str = ""
     """For DIRECT rows only shown, never sent: litellm has its own. `{region}` stands for the AWS region."""
+    takes_own_address: bool = False
+    """Whether `base_url_envs` may name any server that speaks the OpenAI protocol, not only the provider's own."""
     effort: tuple[EffortStyle, ...] = PLAIN_STYLES
     replays_thinking: bool = False
     """Whether earlier thinking must be sent back; other providers ignore it or answer 400."""

@@ -162,6 +162,7 @@ _DIRECT = (
         key_envs=("OPENAI_API_KEY",),
         base_url_envs=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
         base_url_default="https://api.openai.com/v1",
+        takes_own_address=True,
         effort=OPENAI_STYLES,
         key_url="https://platform.openai.com/api-keys",
         billing_url="https://platform.openai.com/settings/organization/billing",

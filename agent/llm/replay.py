@@ -29,7 +29,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,6 @@ from agent.llm.prices import FREE, per_million
 from agent.llm.stream import Delta, ToolDelta, extract_usage
 
 BUNDLED = Path(__file__).parent / "replays"
-DEMO = "replay/demo"
-"""The model id of the bundled demonstration."""
 NOT_FOUND = "(not found)"
 
 
@@ -58,6 +56,27 @@ def script_path(name: str) -> Path:
             is_complete=True,
         )
     return path
+
+
+class ReplayBackend:
+    """Plays scripts; each keeps its place from call to call."""
+
+    def __init__(self) -> None:
+        self._scripts: dict[str, ReplayScript] = {}
+
+    def script(self, name: str) -> ReplayScript:
+        """The script of `replay/<name>`. Raises `ProviderError` if there is none, or it cannot be read."""
+        if name not in self._scripts:
+            self._scripts[name] = ReplayScript(script_path(name))
+        return self._scripts[name]
+
+    async def stream(
+        self, params: Mapping[str, Any], request: Mapping[str, Any], on_sent: Callable[[], None]
+    ) -> AsyncGenerator[Delta, None]:
+        """See `agent.llm.backends.Backend`; of the request only the messages count."""
+        on_sent()
+        async for delta in self.script(params["model"]).stream(request["messages"]):
+            yield delta
 
 
 class ReplayScript:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.llm.failures import _MAX_LLM_RETRIES, JITTER, LLMFailure, retry_delay_s
 
 PATIENT_DELAY_S = 60.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.llm.providers import HF_ROUTER, PROVIDERS, Provider, RouteKind
 from agent.llm.unknown_models import PREFIX_LIST, head_problem
 
@@ -76,8 +76,8 @@ def strip_huggingface_model_prefix(model_id: str | None) -> str | None:
     return None if model_id is None else model_id.removeprefix("huggingface/")
 
 
-def needs_litellm(route: Route) -> bool:
-    """Whether calls of this route go through litellm; replay scripts do not."""
+def has_server(route: Route) -> bool:
+    """Whether there is somebody to ask, who may be away or refuse; a replay script just answers."""
     return route.provider.kind is not RouteKind.REPLAY
 
 

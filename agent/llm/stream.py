@@ -8,10 +8,13 @@ an object instead of text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import FunctionCall, ToolCall, new_id, valid_text
+
+_INF = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,9 @@ def extract_usage(usage: Any) -> Usage | None:
         cache_creation_tokens=_count(usage, "cache_creation_input_tokens")
         or _count(prompt_details, "cache_write_tokens"),
         reasoning_tokens=_count(completion_details, "reasoning_tokens"),
-        cost_usd=float(cost) if isinstance(cost, (int, float)) and not isinstance(cost, bool) and cost >= 0 else None,
+        cost_usd=float(cost)
+        if isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < _INF
+        else None,
     )
 
 
@@ -225,6 +230,6 @@ def _get(source: Any, name: str) -> Any:
 
 def _count(source: Any, name: str) -> int:
     value = _get(source, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or value < 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < _INF:
         return 0
     return int(value)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.llm.catalog import CatalogModel
 from agent.llm.client import LLMClient
 from agent.llm.local import discover_context_window

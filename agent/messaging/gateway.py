@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from agent.config import Destination, MessagingConfig
+from agent.light_dataclass import dataclass
 from agent.messaging.others import Desktop, Webhook
 from agent.messaging.slack import Slack
 from agent.messaging.words import (
@@ -23,7 +24,7 @@ from agent.messaging.words import (
 from agent.redaction.redactor import RedactionError, Redactor
 
 if TYPE_CHECKING:
-    import httpx
+    from agent.lean_httpx import httpx
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ class NotificationGateway:
 
 def _make_client() -> httpx.AsyncClient:
     """Blocking: it imports httpx, and reads all certificates that are trusted."""
-    import httpx
+    from agent.lean_httpx import httpx
 
     return httpx.AsyncClient(follow_redirects=False)
 

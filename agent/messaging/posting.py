@@ -10,7 +10,7 @@ from agent.messaging.words import NotificationError, RetryableNotificationError
 from agent.protocol.pauses import pause_s
 
 if TYPE_CHECKING:
-    import httpx
+    from agent.lean_httpx import httpx
 
 TIMEOUT_S = 10.0
 
@@ -22,7 +22,7 @@ async def post(
 
     Raises RetryableNotificationError when nothing came back, for 429 and 5xx, NotificationError for other errors.
     """
-    import httpx
+    from agent.lean_httpx import httpx
 
     try:
         response = await client.post(url, json=dict(body), headers=dict(headers), timeout=TIMEOUT_S)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from agent.config import Destination
+from agent.light_dataclass import dataclass
 
 if TYPE_CHECKING:
-    import httpx
+    from agent.lean_httpx import httpx
 
 Severity = Literal["info", "success", "warning", "error"]
 

@@ -8,10 +8,12 @@ nothing of budgets, leases or models: the session's `ComputeDesk` adds those.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
+
+from agent.light_dataclass import dataclass
 
 Stage = Literal["creating", "queued", "running", "paused", "completed", "failed", "canceled", "gone"]
 """`creating`: asked for, and not yet known to exist. `gone`: the place does not know it (any more)."""

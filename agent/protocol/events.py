@@ -7,10 +7,11 @@ check until it handles the new one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import utc_now, utc_stamp
 from agent.protocol.modes import Mode
 

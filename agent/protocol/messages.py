@@ -7,11 +7,14 @@ one place only: `Message.to_wire`.
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from agent.light_dataclass import dataclass
+from agent.protocol.wire import WireObject
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -59,7 +62,7 @@ class ToolCall:
 
 def new_id() -> str:
     """A fresh random id (32 hex digits)."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def utc_now() -> datetime:
@@ -101,13 +104,13 @@ class Message:
         """True for the message of the person that a turn answers."""
         return self.role == "user" and self.origin == "person"
 
-    def to_wire(self, *, replay_thinking: bool = False) -> dict[str, Any]:
-        """The OpenAI chat form sent to a provider: a fresh dict, safe to change.
+    def to_wire(self, *, replay_thinking: bool = False) -> WireObject:
+        """The OpenAI chat form sent to a provider: a fresh one.
 
         `replay_thinking` adds signed thinking blocks and reasoning text (Anthropic and Bedrock Claude need them; strict
         OpenAI-style servers answer 400 to them).
         """
-        wire: dict[str, Any] = {"role": self.role, "content": self.content}
+        wire = WireObject(role=self.role, content=self.content)
         if self.tool_calls:
             wire["tool_calls"] = [call.to_wire() for call in self.tool_calls]
         if self.tool_call_id is not None:

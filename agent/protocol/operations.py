@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import new_id
 
 

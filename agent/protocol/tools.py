@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeDesk
 from agent.protocol.events import Payload
+from agent.protocol.wire import WireObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,10 @@ def never_asks(_arguments: Mapping[str, Any], _context: ApprovalContext) -> Appr
     return FREE
 
 
+async def always_ready() -> None:
+    """For tools that need nothing loaded to be asked about a call."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
     """A registered tool. Whatever the loop must know of a tool is a field here; nothing is decided by its name.
@@ -206,6 +212,8 @@ class ToolSpec:
     that its `check` says would fail. `preflight`, where a call has one, looks ahead before the call is decided on.
     `is_charged_by_work`: what a call costs is what the work costs that it starts (`ToolSession.compute`), and it costs
     nothing if it starts none. `in_research`: a research sub-agent has it too, for the calls of it that only look.
+    `load` imports what its first call would, blocking: it is called in a thread, when there is time for it.
+    `ready` is awaited before anything is asked about a call, and loads what the answers take, off the event loop.
     """
 
     name: str
@@ -225,10 +233,10 @@ class ToolSpec:
     preflight: LookAhead | None = None
     is_charged_by_work: bool = False
     in_research: bool = False
+    load: Callable[[], None] | None = None
+    ready: Callable[[], Awaitable[None]] = always_ready
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> WireObject:
         """The OpenAI function form sent to a provider."""
-        return {
-            "type": "function",
-            "function": {"name": self.name, "description": self.description, "parameters": self.parameters},
-        }
+        function = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        return WireObject(type="function", function=function)

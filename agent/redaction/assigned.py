@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.redaction.found import Found, lowered
 from agent.redaction.looks import is_class_name, is_mixed, is_placeholder, looks_random
 from agent.redaction.names import Secrecy, is_secret_name, secrecy

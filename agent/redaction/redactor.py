@@ -11,9 +11,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from agent.light_dataclass import dataclass
 from agent.redaction.assigned import find_assigned, is_secret_value
 from agent.redaction.found import LABEL, apart, replaced
 from agent.redaction.key_files import JWK_MEMBERS, find_key_files

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+from agent.light_dataclass import dataclass
 from agent.redaction.found import LABEL
 from agent.redaction.looks import is_mixed
 

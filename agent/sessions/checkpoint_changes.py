@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from agent.light_dataclass import dataclass
 from agent.sessions.checkpoint_contents import Contents
 from agent.sessions.checkpoint_restore import plan_restore
 from agent.sessions.checkpoint_states import Record, State, display, named

@@ -8,9 +8,9 @@ import os
 import posixpath
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from agent.light_dataclass import dataclass
 from agent.sessions.checkpoint_states import TEMPORARY_FILE, Record, State
 from agent.sessions.checkpoint_store import Blobs
 

@@ -20,10 +20,10 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from agent.light_dataclass import dataclass
 from agent.protocol.private_files import make_private_dir
 from agent.sessions.checkpoint_states import Kind, Record, State, StoppedError
 

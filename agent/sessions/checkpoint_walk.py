@@ -8,8 +8,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.light_dataclass import dataclass
 from agent.sessions.checkpoint_states import STOPPED, TEMPORARY_FILE, Limits, State, StoppedError, named
 
 _SKIPPED_NAMES = frozenset(

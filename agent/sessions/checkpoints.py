@@ -16,10 +16,11 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 
+from agent.light_dataclass import dataclass
 from agent.sessions.checkpoint_baseline import Baseline
 from agent.sessions.checkpoint_changes import (
     FileChange,

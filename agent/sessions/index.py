@@ -11,10 +11,10 @@ import difflib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from agent.light_dataclass import dataclass
 from agent.redaction.live import LiveSecrets
 from agent.sessions import lock
 from agent.sessions.checkpoint_pruning import forget

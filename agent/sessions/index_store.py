@@ -11,10 +11,11 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from agent.light_dataclass import dataclass
 from agent.sessions.errors import JournalError, JournalFormatError
 from agent.sessions.reader import Records
 from agent.sessions.records import VERSION

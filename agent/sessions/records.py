@@ -25,10 +25,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeGuard, get_args
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import FunctionCall, Message, Role, ToolCall
 from agent.redaction.cutting import beginning
 from agent.sessions.errors import JournalFormatError

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import PlanItem
 from agent.protocol.messages import Message, ToolCall, place_of_result
 from agent.protocol.tools import FileFingerprint

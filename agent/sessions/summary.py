@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.sessions.records import Record, shortened
 
 PROMPT_CHARS = 4_000

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from agent.light_dataclass import dataclass
 from agent.redaction.live import LiveSecrets
 from agent.redaction.redactor import RedactionError, Redactor
 from agent.sessions import tool_lists
@@ -54,6 +55,9 @@ class Filters:
     forks: bool = False
 
 
+EVERYTHING = Filters()
+
+
 @dataclass(slots=True)
 class SftReport:
     """What was done. `left_out` and `tags` are counts of sessions; `redacted` of what was replaced, by kind. `written`
@@ -72,7 +76,7 @@ def run_sft(
     out: Path | None,
     *,
     live: LiveSecrets,
-    filters: Filters = Filters(),
+    filters: Filters = EVERYTHING,
     cwd: Path | None = None,
     single_file: bool = False,
 ) -> SftReport:

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import ToolCall
 from agent.redaction.redactor import Redactor
 from agent.traces.saying import redacted_arguments, thoughts

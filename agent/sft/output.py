@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from agent.light_dataclass import dataclass
 from agent.protocol.private_files import make_private_dir, write_private
 from agent.sessions.errors import SessionError
 from agent.sft.rows import Row

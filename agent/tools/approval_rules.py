@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.protocol.tools import FREE, ApprovalContext, ApprovalNeed, ApprovalRule
-from agent.tools.shell_analysis import bash_rule
+
+if TYPE_CHECKING:
+    from agent.tools.shell_analysis import ShellVerdict
 
 _CPU_JOB_FLAVORS = frozenset({"cpu-basic", "cpu-upgrade"})
 _SCHEDULED_READS = frozenset({"ps", "inspect"})
@@ -41,6 +43,21 @@ def _repo(arguments: Mapping[str, Any]) -> str:
 def _hints(*hints: str | bool) -> tuple[str, ...]:
     """Those that apply: `cond and "hint"` is False, or empty, where it does not."""
     return tuple(hint for hint in hints if isinstance(hint, str) and hint)
+
+
+def shell_verdict(arguments: Mapping[str, Any], context: ApprovalContext) -> ShellVerdict:
+    """What a call of `bash` does. This and `bash_rule` are the door to the analysis of shell commands, imported by the
+    first call."""
+    from agent.tools.shell_analysis import bash_verdict
+
+    return bash_verdict(arguments, context)
+
+
+def bash_rule(arguments: Mapping[str, Any], context: ApprovalContext) -> ApprovalNeed:
+    """What only looks is free, a catastrophe needs a person, the rest is asked."""
+    from agent.tools import shell_analysis
+
+    return shell_analysis.bash_rule(arguments, context)
 
 
 def sandbox_create_rule(arguments: Mapping[str, Any], _context: ApprovalContext) -> ApprovalNeed:

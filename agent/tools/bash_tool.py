@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import errno
-import logging
-import os
 import re
-import shutil
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent.compute.processes import session_members
-from agent.protocol.private_files import make_private_dir
 from agent.protocol.tools import ApprovalContext, ApprovalRule, ToolResult, ToolSession, ToolSpec
-from agent.tools.arguments import ArgumentError, int_argument, text_argument
-from agent.tools.files import describe_os_error
-from agent.tools.live_output import live_output
-from agent.tools.output import create_spill_file, prune_spills, scrub_file
-from agent.tools.printed import COUNTED_BYTES, NO_OUTPUT, exit_note, read_printed
-from agent.tools.process_session import CANCEL_GRACE_S, Ending, end_all, holds_file, run_in_session
-from agent.tools.shell_analysis import bash_verdict
+from agent.tools.approval_rules import shell_verdict
+from agent.tools.door import Door
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from agent.tools.bash_command import Shell
 
 DEFAULT_TIMEOUT_S = 120
 MAX_TIMEOUT_S = 36_000
 MAX_OUTPUT_FILE_BYTES = 1 << 30
-MIN_OUTPUT_FILE_BYTES = 1 << 20
-BACKGROUND_POLL_S = 1.0
-SETTLE_S = 0.2
-_PROBE_BYTES = 16 << 10
 
 DESCRIPTION = """\
 Run a shell command (bash where installed) on this machine and get stdout and stderr together, in the order printed.
@@ -69,29 +51,55 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-_WAITS = re.compile(r"\bsleep\s+\d")
-"""A command that waits first only asks how something is going: it may well be run again with the same result."""
-
-
 def bash_spec(approval: ApprovalRule, *, max_output_file_bytes: int = MAX_OUTPUT_FILE_BYTES) -> ToolSpec:
     """The `bash` tool. `approval` decides which commands the person is asked about.
 
     A command whose output grows beyond `max_output_file_bytes` (or half of the free disk) is ended.
     """
-    tool = _Bash(max_output_file_bytes)
+
+    def door() -> Shell:
+        from agent.tools import shell_analysis  # noqa: F401 - what the loop asks about a command takes it
+        from agent.tools.bash_command import Shell
+
+        return Shell(max_output_file_bytes)
+
+    shell = Door(door)
+
+    async def handle(arguments: dict[str, Any], session: ToolSession, tool_call_id: str) -> ToolResult:
+        return await (await shell.opened()).run(arguments, session, tool_call_id)
+
+    def load() -> None:
+        shell()
+
     return ToolSpec(
         name="bash",
         description=DESCRIPTION,
         parameters=PARAMETERS,
-        handler=tool.run,
+        handler=handle,
         approval=approval,
-        is_poll=lambda arguments: _WAITS.search(str(arguments.get("command"))) is not None,
+        is_poll=waits,
         subject=lambda arguments, _workspace: str(arguments.get("command") or ""),
         subject_kind="command",
         only_looks=_only_looks,
         changes=_changes,
         editable="command",
+        load=load,
+        ready=Door(_load_parser).ready,
     )
+
+
+def _load_parser() -> None:
+    """What is asked about a command is answered by reading it."""
+    from agent.tools import shell_analysis  # noqa: F401
+    from agent.tools.shell.syntax import load_parser
+
+    load_parser()
+
+
+def waits(arguments: Mapping[str, Any]) -> bool:
+    """Whether a command waits first: it only asks how something is going, and may well be run again with the same
+    result."""
+    return re.search(r"\bsleep\s+\d", str(arguments.get("command"))) is not None
 
 
 def _changes(arguments: Mapping[str, Any], workspace: Path) -> tuple[Path, ...] | None:
@@ -100,232 +108,4 @@ def _changes(arguments: Mapping[str, Any], workspace: Path) -> tuple[Path, ...] 
 
 
 def _only_looks(arguments: Mapping[str, Any], workspace: Path) -> bool:
-    return bash_verdict(arguments, ApprovalContext(workspace)).read_only
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    command: str
-    work_dir: Path
-    timeout_s: int
-    note: str
-
-
-class _Bash:
-    """The handler, with the tasks that watch the output of background children."""
-
-    def __init__(self, max_output_file_bytes: int) -> None:
-        self._max_bytes = max_output_file_bytes
-        self._watchers: set[asyncio.Task[None]] = set()
-
-    async def run(self, arguments: dict[str, Any], session: ToolSession, tool_call_id: str) -> ToolResult:
-        """Run the command. On cancellation nothing of it is left running, and what it has printed is not lost."""
-        try:
-            request = await asyncio.to_thread(_parse, arguments, session.workspace)
-            directory, limit = await asyncio.to_thread(_prepare, session.spill_dir, self._max_bytes)
-            # One open() on the loop: handed to a thread, a cancellation could lose the descriptor.
-            descriptor, path = create_spill_file(directory, "bash")
-        except ArgumentError as error:
-            return ToolResult(str(error), ok=False)
-        except OSError as error:
-            place = Path(error.filename) if isinstance(error.filename, str) else session.spill_dir
-            return ToolResult(describe_os_error(error, place, "keep the command's output in"), ok=False)
-        keep = False
-        try:
-            async with live_output("bash", tool_call_id, path, session):
-                ending = await _run(request, session.child_env, descriptor, limit)
-            if isinstance(ending, str):
-                return ToolResult(ending, ok=False)
-            report = await _reported(ending, descriptor, path, session.scrub)
-            is_full = _is_full(descriptor)
-            keep = report.keeps_file
-        except asyncio.CancelledError:
-            printed = read_printed(descriptor, session.scrub)
-            if keep := printed.is_cut:
-                # Not waited for: it may take seconds, and the person wants it stopped now.
-                asyncio.get_running_loop().run_in_executor(None, _scrubbed, path, session.scrub)
-            if printed.text != NO_OUTPUT:
-                session.keep_partial(tool_call_id, printed.so_far(path))
-            raise
-        finally:
-            os.close(descriptor)
-            if not keep:
-                path.unlink(missing_ok=True)
-        if report.has_writers:
-            self._follow(ending.session_id, path, limit)
-        notes = _notes(ending, request, limit, printed=report.text != NO_OUTPUT)
-        if is_full:
-            notes.insert(0, f"[The disk with {path.parent} is full: what was printed may be lost. Free some space.]")
-        notes += [request.note] * bool(request.note)
-        display = "\n".join([report.display, *notes]) if report.display else None
-        text = "\n".join([report.text, *notes])
-        return ToolResult(text, ok=ending.kind == "exited" and ending.returncode == 0, display=display)
-
-    def _follow(self, session_id: int, path: Path, limit: int) -> None:
-        """Keep background children from filling the disk, for as long as this program runs."""
-        task = asyncio.get_running_loop().create_task(_watch_background(session_id, path, limit))
-        self._watchers.add(task)
-        task.add_done_callback(self._watchers.discard)
-
-
-async def _run(request: _Request, env: Mapping[str, str], descriptor: int, limit: int) -> Ending | str:
-    """The ending of the command, or what kept it from starting."""
-    try:
-        return await run_in_session(
-            [_shell(), "-c", request.command],
-            cwd=request.work_dir,
-            env=env,
-            output_fd=descriptor,
-            timeout_s=request.timeout_s,
-            max_output_bytes=limit,
-        )
-    except OSError as error:
-        if error.errno == errno.E2BIG:
-            size = len(request.command.encode("utf-8", "replace"))
-            return f"The command ({size:,} bytes) is longer than the system takes. Write it to a file and run that."
-        return describe_os_error(error, request.work_dir, "start the command in")
-    except ValueError as error:  # a NUL byte or a lone surrogate
-        return f"The command cannot be passed to a shell: {error}."
-
-
-# --- before ----------------------------------------------------------------------------------------------------------
-
-
-def _parse(arguments: Mapping[str, Any], workspace: Path) -> _Request:
-    command = text_argument(arguments, "command")
-    if not command.strip():
-        raise ArgumentError("`command` is empty.")
-    timeout_s = int_argument(arguments, "timeout", DEFAULT_TIMEOUT_S, minimum=1)
-    note = f"[timeout lowered from {timeout_s} to the most allowed, {MAX_TIMEOUT_S} s]" * (timeout_s > MAX_TIMEOUT_S)
-    raw = arguments.get("work_dir") or "."
-    if not isinstance(raw, str) or "\0" in raw:
-        raise ArgumentError("`work_dir` must be the path of a directory.")
-    work_dir = workspace / Path(os.path.expanduser(raw))  # noqa: PTH111 - Path's raises for an unknown user
-    if not work_dir.is_dir():
-        what = "is not a directory" if work_dir.exists() else "does not exist"
-        raise ArgumentError(f"Cannot run in {work_dir}: it {what}.")
-    return _Request(command, work_dir, min(timeout_s, MAX_TIMEOUT_S), note)
-
-
-def _prepare(spill_dir: Path, max_bytes: int) -> tuple[Path, int]:
-    """The directory for the output file, and how many bytes it may get. Raises OSError naming the last one tried."""
-    try:
-        make_private_dir(spill_dir)
-        prune_spills(spill_dir)
-        _try_writing(spill_dir)
-    except OSError as error:
-        # Without bash the agent could not even find out what is wrong with the disk.
-        logger.warning("cannot use %s for output, taking the temp directory: %s", spill_dir, error)
-        # Not tempfile.gettempdir(): where all is full it takes the workspace, or says that there is no such file.
-        spill_dir = Path(os.environ.get("TMPDIR") or "/tmp")
-        _try_writing(spill_dir)
-    return spill_dir, min(max_bytes, max(MIN_OUTPUT_FILE_BYTES, shutil.disk_usage(spill_dir).free // 2))
-
-
-def _try_writing(directory: Path) -> None:
-    """Raises OSError, with `directory` as its file name, unless a file there takes some output."""
-    path: Path | None = None
-    try:
-        descriptor, path = create_spill_file(directory, "probe")
-        try:
-            left = _PROBE_BYTES
-            while left > 0:
-                left -= os.write(descriptor, b"\0" * left)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(directory)) from error
-    finally:
-        if path:
-            path.unlink(missing_ok=True)
-
-
-def _shell() -> str:
-    return "/bin/bash" if Path("/bin/bash").exists() else shutil.which("bash") or "/bin/sh"
-
-
-# --- after -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """What the result says of the output; `display` is for the person, where the model is not shown all of it."""
-
-    text: str
-    display: str | None
-    keeps_file: bool
-    has_writers: bool
-
-
-async def _reported(ending: Ending, descriptor: int, path: Path, scrub: Callable[[str], str]) -> _Report:
-    """What the command printed. If cancelled now, after the shell's end, its background children are ended too."""
-    try:
-        return await asyncio.to_thread(_report, ending, descriptor, path, scrub)
-    except asyncio.CancelledError:
-        await end_all(ending.session_id, CANCEL_GRACE_S)
-        raise
-
-
-def _report(ending: Ending, descriptor: int, path: Path, scrub: Callable[[str], str]) -> _Report:
-    printed = read_printed(descriptor, scrub, COUNTED_BYTES)
-    if ending.kind == "exited" and _background_writers(ending, descriptor):
-        text = f"{printed.for_model(path)}\n[Background processes go on; what they print is added to {path}]"
-        # their file cannot be replaced under their hands
-        return _Report(text, printed.for_person(path), keeps_file=True, has_writers=True)
-    trouble = _scrubbed(path, scrub) if printed.is_cut else ""
-    kept = None if trouble else path
-    display = printed.for_person(kept, trouble)
-    return _Report(printed.for_model(kept, trouble), display, printed.is_cut and not trouble, has_writers=False)
-
-
-def _scrubbed(path: Path, scrub: Callable[[str], str]) -> str:
-    """Rid a kept file of secrets. Blocking. Returns why that failed, so that the file is gone; else nothing."""
-    try:
-        scrub_file(path, scrub)
-    except OSError as error:
-        logger.warning("cannot keep %s: %s", path, error)
-        return error.strerror or str(error)
-    return ""
-
-
-def _is_full(descriptor: int) -> bool:
-    """Whether the disk with the output has no room left, so that the command could not print."""
-    system = os.fstatvfs(descriptor)
-    return system.f_blocks > 0 and system.f_bavail == 0
-
-
-def _notes(ending: Ending, request: _Request, limit: int, *, printed: bool) -> list[str]:
-    if ending.kind == "timed_out":
-        so_far = "above is what it had printed" if printed else "it had printed nothing"
-        return [
-            f"[Timed out after {request.timeout_s} s: the command and its children were ended; {so_far}. Give a "
-            f"larger `timeout` (up to {MAX_TIMEOUT_S}), or start it in the background "
-            "(nohup COMMAND > run.log 2>&1 &) and look at its log.]"
-        ]
-    if ending.kind == "flooded":
-        return [
-            f"[Ended because it had printed more than {limit:,} bytes. Send long output to a file of its own, or "
-            "filter it.]"
-        ]
-    return [exit_note(ending.returncode)] if ending.returncode else []
-
-
-def _background_writers(ending: Ending, descriptor: int) -> bool:
-    """Whether the shell left processes behind that print to our file. Blocking."""
-    file = os.fstat(descriptor)
-    deadline = time.monotonic() + SETTLE_S
-    while any(holds_file(pid, file) for pid in session_members(ending.session_id)):
-        if time.monotonic() > deadline:
-            return True
-        time.sleep(SETTLE_S / 10)  # `cmd > log &`: the shell may be over before its child has opened the log
-    return False
-
-
-async def _watch_background(session_id: int, path: Path, limit: int) -> None:
-    while await asyncio.to_thread(session_members, session_id):
-        with contextlib.suppress(OSError):
-            if path.stat().st_size > limit:  # noqa: ASYNC240 - one stat
-                logger.warning("ending the background processes of session %d: their output fills %s", session_id, path)
-                await end_all(session_id, CANCEL_GRACE_S)
-                return
-        await asyncio.sleep(BACKGROUND_POLL_S)
+    return shell_verdict(arguments, ApprovalContext(workspace)).read_only

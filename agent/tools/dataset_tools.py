@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from agent.protocol.events import ToolLog
 from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
 from agent.tools.datasets.limits import DEFAULT_SAMPLE_ROWS, MAX_SAMPLE_ROWS
-from agent.tools.looking import looking_tool
-from agent.web.client import WebClient
+from agent.tools.looking import Look, looking_tool
+
+if TYPE_CHECKING:
+    from agent.web.client import WebClient
 
 NAME = "hf_inspect_dataset"
 
@@ -42,14 +44,22 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def hf_inspect_dataset_spec(web: WebClient, environ: Mapping[str, str], token: str | None = None) -> ToolSpec:
-    """The `hf_inspect_dataset` tool. `token` is the person's for the Hub; public datasets need none."""
+def hf_inspect_dataset_spec(
+    web: Callable[[], WebClient], environ: Mapping[str, str], token: str | None = None
+) -> ToolSpec:
+    """The `hf_inspect_dataset` tool. `web` is asked for at the first call. `token` is the person's for the Hub; public
+    datasets need none."""
 
-    async def handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
+    def door() -> Look:
         from agent.tools.datasets.asking import Asker
         from agent.tools.datasets.inspecting import inspect
 
-        asker = Asker(web, environ, token, on_wait=lambda text: session.emit(ToolLog(NAME, text)))
-        return await inspect(asker, arguments)
+        client = web()
 
-    return looking_tool(NAME, DESCRIPTION, PARAMETERS, handle)
+        async def look(arguments: dict[str, Any], session: ToolSession) -> ToolResult:
+            asker = Asker(client, environ, token, on_wait=lambda text: session.emit(ToolLog(NAME, text)))
+            return await inspect(asker, arguments)
+
+        return look
+
+    return looking_tool(NAME, DESCRIPTION, PARAMETERS, door)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
-from agent.tools.docs.libraries import GLOSSES
-from agent.tools.docs.library import DocsLibrary
+from agent.protocol.tools import ToolSpec
 from agent.tools.docs.limits import DEFAULT_CHARS, DEFAULT_RESULTS, MAX_CHARS, MAX_RESULTS
-from agent.tools.looking import looking_tool
-from agent.web.client import WebClient
+from agent.tools.looking import Look, looking_tool
 
 if TYPE_CHECKING:
-    from agent.tools.docs.api_index import HubApi
+    from agent.tools.docs.library import DocsLibrary
+    from agent.web.client import WebClient
 
 EXPLORE_DESCRIPTION = """\
 Find pages in the current documentation of a Hugging Face library, with a glimpse of each.
@@ -39,6 +37,50 @@ Use it for what the other tools do not cover: webhooks, access requests, discuss
 secrets and the like. `query` searches paths, summaries and parameters; `tag` takes one group of endpoints (such as \
 models, datasets, spaces, webhooks; one that does not exist brings up those that are near). Give one of them or both.
 Run the command with bash; commands that change something need a token with the right to."""
+
+GLOSSES: dict[str, str] = {
+    "hub": "the Hub: repositories, cards, Spaces, webhooks, access tokens",
+    "transformers": "models, Trainer, generation, quantization, chat templates",
+    "diffusers": "diffusion pipelines and their training",
+    "datasets": "loading, streaming, mapping and publishing data",
+    "gradio": "user interfaces for models",
+    "trackio": "experiment tracking, local or on a Space",
+    "smolagents": "small agents that write code",
+    "huggingface_hub": "Python client of the Hub, its API, jobs and inference",
+    "huggingface.js": "JavaScript clients of the Hub and of inference",
+    "transformers.js": "models in the browser and in Node.js",
+    "inference-providers": "hosted models behind one API",
+    "inference-endpoints": "dedicated deployments",
+    "peft": "LoRA and other adapters",
+    "accelerate": "several GPUs, FSDP, DeepSpeed, mixed precision",
+    "optimum": "export and acceleration, with the editions for each hardware",
+    "tokenizers": "training and using fast tokenizers",
+    "courses": "all courses and the cookbook: the best worked examples",
+    "evaluate": "metrics",
+    "tasks": "what each ML task is, with models and data for it",
+    "dataset-viewer": "HTTP API for rows, search and statistics of datasets",
+    "trl": "SFT, DPO, GRPO, reward models and other post-training",
+    "simulate": "simulated environments",
+    "sagemaker": "training and serving on Amazon SageMaker",
+    "timm": "image models",
+    "safetensors": "the file format for weights",
+    "tgi": "Text Generation Inference, an LLM server",
+    "setfit": "few-shot text classification",
+    "lerobot": "robot learning: policies, data, hardware",
+    "autotrain": "training without code",
+    "tei": "Text Embeddings Inference, an embedding server",
+    "bitsandbytes": "8-bit and 4-bit weights and optimizers",
+    "sentence_transformers": "embedding and reranker models",
+    "chat-ui": "the chat application",
+    "leaderboards": "leaderboards on the Hub",
+    "lighteval": "evaluating LLMs",
+    "argilla": "annotating data",
+    "distilabel": "synthetic data pipelines",
+    "microsoft-azure": "models on Azure",
+    "kernels": "compiled kernels from the Hub, such as attention without building flash-attn",
+    "google-cloud": "models on Google Cloud",
+}
+"""What can be explored, in the order the model sees it."""
 
 EXPLORE_PARAMETERS: dict[str, Any] = {
     "type": "object",
@@ -84,40 +126,35 @@ FIND_PARAMETERS: dict[str, Any] = {
 }
 
 
-def explore_hf_docs_spec(library: DocsLibrary) -> ToolSpec:
-    """The `explore_hf_docs` tool."""
+def explore_hf_docs_spec(library: Callable[[], DocsLibrary]) -> ToolSpec:
+    """The `explore_hf_docs` tool; `library` is asked for at the first call."""
 
-    async def handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
+    def door() -> Look:
         from agent.tools.docs.explore import explore
 
-        return await explore(library.books, arguments, session)
+        return partial(explore, library().books)
 
-    return looking_tool("explore_hf_docs", EXPLORE_DESCRIPTION, EXPLORE_PARAMETERS, handle)
+    return looking_tool("explore_hf_docs", EXPLORE_DESCRIPTION, EXPLORE_PARAMETERS, door)
 
 
-def fetch_hf_docs_spec(library: DocsLibrary) -> ToolSpec:
+def fetch_hf_docs_spec(library: Callable[[], DocsLibrary]) -> ToolSpec:
     """The `fetch_hf_docs` tool; with the same library as `explore_hf_docs` it reads from what that has indexed."""
 
-    async def handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
+    def door() -> Look:
         from agent.tools.docs.fetch import fetch
 
-        return await fetch(library.books, arguments, session)
+        return partial(fetch, library().books)
 
-    return looking_tool("fetch_hf_docs", FETCH_DESCRIPTION, FETCH_PARAMETERS, handle)
+    return looking_tool("fetch_hf_docs", FETCH_DESCRIPTION, FETCH_PARAMETERS, door)
 
 
-def find_hf_api_spec(web: WebClient, environ: Mapping[str, str]) -> ToolSpec:
+def find_hf_api_spec(web: Callable[[], WebClient], environ: Mapping[str, str]) -> ToolSpec:
     """The `find_hf_api` tool. Nothing is fetched before its first call."""
 
-    @cache
-    def hub() -> HubApi:
+    def door() -> Look:
         from agent.tools.docs.api_index import HubApi
-
-        return HubApi(web, environ)
-
-    async def handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
         from agent.tools.docs.api_search import find
 
-        return await find(hub(), arguments, session)
+        return partial(find, HubApi(web(), environ))
 
-    return looking_tool("find_hf_api", FIND_DESCRIPTION, FIND_PARAMETERS, handle)
+    return looking_tool("find_hf_api", FIND_DESCRIPTION, FIND_PARAMETERS, door)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
+from agent.tools.edit_tool import MODES
 from agent.tools.python_check import validate_python
 
 __all__ = ["MODES", "UNICODE_MAP", "apply_edit", "fuzzy_find", "fuzzy_find_original_match", "validate_python"]
 
-MODES = ("replace", "append_after", "prepend_before")
 
 UNICODE_MAP: dict[str, str] = {
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-"),

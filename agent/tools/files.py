@@ -11,11 +11,11 @@ import secrets
 import stat
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 from weakref import WeakValueDictionary
 
+from agent.light_dataclass import dataclass
 from agent.protocol.tools import FREE, ApprovalContext, ApprovalNeed, FileFingerprint
 from agent.tools.sensitive_paths import is_sensitive_path
 

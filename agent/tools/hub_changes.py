@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from agent.hub.account import HubAccount, Threshold
@@ -21,6 +21,7 @@ from agent.hub.repos import (
     matching,
     path_problem,
 )
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeError
 from agent.protocol.counting import counted
 from agent.protocol.tools import Preflight, ToolResult, ToolSession

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agent.hub.account import HubAccount, Threshold
 from agent.hub.errors import HubError
 from agent.hub.repos import REPO_TYPES, Repo, types_of
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import FailureKind
 from agent.protocol.tools import Handler, ToolResult, ToolSession
 from agent.tools.arguments import ArgumentError

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from agent.protocol.tools import ToolResult
+from agent.tools.hf_repo_git_tool import NEW_STATUSES, STATUSES
 from agent.tools.hub_operations import Call, Operation
 from agent.tools.hub_words import choice_argument, finished, number_argument
 
@@ -17,8 +18,6 @@ COUNTED_PRS = 500
 SHOWN_CHANGED_FILES = 100
 SHOWN_COMMENTS = 30
 COMMENT_CHARS = 4_000
-STATUSES = ("open", "closed", "all")
-NEW_STATUSES = ("open", "closed")
 
 
 async def _create_pr(call: Call) -> ToolResult:

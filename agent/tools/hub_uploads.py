@@ -7,12 +7,13 @@ import hashlib
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from agent.config_loading import cache_dir, config_dir, state_dir
 from agent.hub.repos import matching, path_problem
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeError
 from agent.protocol.counting import counted
 from agent.protocol.tools import ToolSession

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.protocol.tools import Handler, ToolSpec, always_looks
+from agent.protocol.tools import ToolResult, ToolSession, ToolSpec, always_looks
+from agent.tools.door import Door
+
+Look = Callable[[dict[str, Any], ToolSession], Awaitable[ToolResult]]
+"""Carries out a call: `await look(arguments, session)`."""
 
 _ECHO_CHARS = 200
 
@@ -15,15 +19,24 @@ def looking_tool(
     name: str,
     description: str,
     parameters: dict[str, Any],
-    handler: Handler,
+    door: Callable[[], Look],
     subject: Callable[[Mapping[str, Any], Path], str] = lambda _arguments, _workspace: "",
 ) -> ToolSpec:
-    """A tool that changes nothing anywhere, and that a research sub-agent has too."""
+    """A tool that changes nothing anywhere, and that a research sub-agent has too.
+
+    `door` imports its work and makes it ready. It is called in a thread, once, by the first call.
+    """
+    work = Door(door)
+
+    async def handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
+        look = await work.opened()
+        return await look(arguments, session)
+
     return ToolSpec(
         name=name,
         description=description,
         parameters=parameters,
-        handler=handler,
+        handler=handle,
         only_looks=always_looks,
         subject=subject,
         in_research=True,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from agent.messaging.gateway import NotificationGateway
-from agent.messaging.words import NotificationRequest
 from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
+from agent.tools.door import Door
+
+if TYPE_CHECKING:
+    from agent.config import Destination
+    from agent.messaging.gateway import NotificationGateway
 
 DESCRIPTION = """\
 Send the person a short message through a channel they have set up (Slack, a webhook, their desktop).
@@ -16,9 +19,10 @@ Only when they asked to be told of something ("let me know when it is done"), an
 the figures that matter, the URL, what you need from them. Markdown is understood. Nothing secret belongs in it."""
 
 
-def notify_spec(gateway: NotificationGateway) -> ToolSpec | None:
-    """The `notify` tool for the destinations that the agent may use; None if there is no such destination."""
-    names = [name for name, place in gateway.destinations.items() if place.allow_agent_tool]
+def notify_spec(destinations: Mapping[str, Destination], gateway: Callable[[], NotificationGateway]) -> ToolSpec | None:
+    """The `notify` tool for those of `destinations`, which are in use, that the agent may use; None if there are none.
+    `gateway` is asked for at the first call."""
+    names = [name for name, place in destinations.items() if place.allow_agent_tool]
     if not names:
         return None
     parameters: dict[str, Any] = {
@@ -37,21 +41,24 @@ def notify_spec(gateway: NotificationGateway) -> ToolSpec | None:
             "severity": {"type": "string", "enum": ["info", "success", "warning", "error"]},
         },
     }
+    allowed, way_out = frozenset(names), Door(gateway)
+
+    async def handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
+        return await _notify(await way_out.opened(), allowed, arguments, session)
+
     return ToolSpec(
         name="notify",
         description=DESCRIPTION,
         parameters=parameters,
-        handler=partial(_notify, gateway, frozenset(names)),
+        handler=handle,
     )
 
 
 async def _notify(
-    gateway: NotificationGateway,
-    allowed: frozenset[str],
-    arguments: dict[str, Any],
-    session: ToolSession,
-    _tool_call_id: str,
+    gateway: NotificationGateway, allowed: frozenset[str], arguments: Mapping[str, Any], session: ToolSession
 ) -> ToolResult:
+    from agent.messaging.words import NotificationRequest
+
     message, title = str(arguments["message"]).strip(), str(arguments.get("title") or "").strip()
     if not message:
         return ToolResult("The message is empty; nothing was sent.", ok=False)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
-from agent.tools.looking import looking_tool
+from agent.protocol.tools import ToolSpec
+from agent.tools.looking import Look, looking_tool
 from agent.tools.papers.limits import DEFAULT_CHARS, DEFAULT_LIMIT, MAX_CHARS, MAX_LIMIT, OPERATIONS, SORTS, TOOL
-from agent.web.client import WebClient
 
 if TYPE_CHECKING:
-    from agent.tools.papers.operations import PaperDesk
+    from agent.web.client import WebClient
 
 DESCRIPTION = """\
 Machine-learning papers: find them, read their text, follow citations, and find datasets and models made for them. \
@@ -82,16 +80,13 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def hf_papers_spec(web: WebClient, environ: Mapping[str, str], token: str | None = None) -> ToolSpec:
-    """The `hf_papers` tool. `token` is the person's for Hugging Face, and goes nowhere else; it works without."""
+def hf_papers_spec(web: Callable[[], WebClient], environ: Mapping[str, str], token: str | None = None) -> ToolSpec:
+    """The `hf_papers` tool. `web` is asked for at the first call. `token` is the person's for Hugging Face, and
+    goes nowhere else; it works without."""
 
-    @cache
-    def desk() -> PaperDesk:
+    def door() -> Look:
         from agent.tools.papers.operations import PaperDesk
 
-        return PaperDesk(web, environ, token)
+        return PaperDesk(web(), environ, token).run
 
-    async def handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
-        return await desk().run(arguments, session)
-
-    return looking_tool(TOOL, DESCRIPTION, PARAMETERS, handle)
+    return looking_tool(TOOL, DESCRIPTION, PARAMETERS, door)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from agent.light_dataclass import dataclass
 from agent.tools.output import (
     HEAD_CHARS,
     MAX_OUTPUT_CHARS,

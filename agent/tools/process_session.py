@@ -11,11 +11,11 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from agent.compute.processes import end_session, marked_processes
+from agent.light_dataclass import dataclass
 
 SESSION_VARIABLE = "ML_INTERN_SESSION"
 """In the environment of child processes: tells which session of ours they belong to."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,17 @@ from agent.protocol.tools import (
     ToolSpec,
     always_looks,
 )
+from agent.tools.approval_rules import shell_verdict
 from agent.tools.arguments import ArgumentError
+from agent.tools.bash_tool import waits
 from agent.tools.files import FileToolError
 from agent.tools.sandbox import changing, shell, wording
 from agent.tools.sandbox.creating import TOOL, create
 from agent.tools.sandbox.machines import Machine, Sandboxes
 from agent.tools.sandbox.wanted import create_rule, look_ahead, parse
-from agent.tools.shell_analysis import bash_verdict
 
 __all__ = ["Sandboxes", "sandbox_specs"]
 
-_WAITS = re.compile(r"\bsleep\s+\d")
 _THERE = ApprovalContext(Path(WORK_DIR))
 
 Work = Callable[[Machine, dict[str, Any], ToolSession, str], Awaitable[ToolResult]]
@@ -112,10 +111,10 @@ def _bash_spec(sandboxes: Sandboxes, rule: ApprovalRule) -> ToolSpec:
         parameters=wording.BASH_PARAMETERS,
         handler=_in_sandbox(sandboxes, "bash", shell.run),
         approval=rule,
-        is_poll=lambda arguments: _WAITS.search(str(arguments.get("command"))) is not None,
+        is_poll=waits,
         subject=lambda arguments, _workspace: str(arguments.get("command") or ""),
         subject_kind="command",
-        only_looks=lambda arguments, _workspace: bash_verdict(arguments, _THERE).read_only,
+        only_looks=lambda arguments, _workspace: shell_verdict(arguments, _THERE).read_only,
         editable="command",
         in_research=True,
     )

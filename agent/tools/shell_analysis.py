@@ -12,10 +12,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.tools import FREE, ApprovalContext, ApprovalNeed
 from agent.tools.sensitive_paths import home_directory, is_sensitive_path
 from agent.tools.shell.always import always_rule

@@ -16,10 +16,11 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import utc_stamp
 from agent.redaction.redactor import Redactor
 from agent.traces.saying import compact_json, redacted_arguments, redacted_names, thoughts

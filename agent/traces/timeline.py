@@ -8,11 +8,12 @@ the person sees it now.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import Message
 from agent.sessions.errors import JournalError
 from agent.sessions.reader import read_records

@@ -8,9 +8,10 @@ else up to a blank line.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
+
+from agent.light_dataclass import dataclass
 
 _FENCE = re.compile(r"(`{3,})([^`]*)$|(~{3,})(.*)$")
 _MARKER = re.compile(r"([-+*]|(\d{1,9})[.)])(?=[ \t]|$)")

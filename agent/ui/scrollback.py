@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import PlanItem
 from agent.ui.console import print_text
 from agent.ui.markdown_stream import Block

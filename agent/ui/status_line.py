@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from agent.light_dataclass import dataclass
 from agent.protocol.money import format_usd
 from agent.ui.sanitize import cell_width, clip
 from agent.ui.tool_lines import counted

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolStateChange
 from agent.protocol.untrusted import as_read
 from agent.ui.hub_lines import HUB_CALLS, named_again

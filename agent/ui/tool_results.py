@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ApprovalItem, ToolOutput
 from agent.protocol.untrusted import as_read
 from agent.ui.diff_view import is_diff, preview_text, without_file_lines

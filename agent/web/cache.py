@@ -13,10 +13,10 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from agent.light_dataclass import dataclass
 from agent.protocol.private_files import make_private_dir
 
 logger = logging.getLogger(__name__)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import urlsplit
 
+from agent.light_dataclass import dataclass
 from agent.web.charsets import declared_charset, known_charset
 from agent.web.errors import WebError
 from agent.web.pace import DEFAULT_PACE, Pace

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.web.errors import WebError
 from agent.web.exchange import OnWait, WebAnswer
 

@@ -20,7 +20,7 @@ from agent.web.reach import origin_of, shown_url
 from agent.web.transport import Connections
 
 if TYPE_CHECKING:
-    import httpx
+    from agent.lean_httpx import httpx
 
 MAX_REDIRECTS = 8
 MAX_ERROR_BYTES = 1 << 20
@@ -69,7 +69,7 @@ def lane_of(url: str, request: WebRequest) -> str:
 def _first_hop(request: WebRequest, more_headers: Mapping[str, str]) -> tuple[httpx.Request, Mapping[str, str]]:
     """The request, and the private headers for its origin. A login in the address (of the person's own server) becomes
     one of them, so that no address with a password is in an answer or a message."""
-    import httpx
+    from agent.lean_httpx import httpx
 
     for name, value in {**request.headers, **more_headers, **request.private_headers}.items():
         if not _HEADER_VALUE.fullmatch(value):
@@ -90,7 +90,7 @@ def _first_hop(request: WebRequest, more_headers: Mapping[str, str]) -> tuple[ht
 
 
 def _hop(request: WebRequest, more_headers: Mapping[str, str], method: str, url: httpx.URL) -> httpx.Request:
-    import httpx
+    from agent.lean_httpx import httpx
 
     return httpx.Request(
         method,
@@ -121,7 +121,7 @@ def _next_hop(
     hop: httpx.Request, status: int, location: str, request: WebRequest, more_headers: Mapping[str, str]
 ) -> httpx.Request:
     """Raises WebError for a redirect to what is no address, or to one with a password that the server has chosen."""
-    import httpx
+    from agent.lean_httpx import httpx
 
     is_get_now = (status == 303 and hop.method != "HEAD") or (status in (301, 302) and hop.method == "POST")
     try:
@@ -142,7 +142,7 @@ async def _send(
     transport: httpx.AsyncHTTPTransport, hop: httpx.Request, request: WebRequest, now: Clock
 ) -> tuple[WebAnswer, str]:
     """The answer to one request, and where it redirects to ("": nowhere)."""
-    import httpx
+    from agent.lean_httpx import httpx
 
     try:
         response = await transport.handle_async_request(hop)

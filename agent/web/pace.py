@@ -7,9 +7,10 @@ import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 
+from agent.light_dataclass import dataclass
 from agent.web.errors import WebError
 
 Sleep = Callable[[float], Awaitable[None]]

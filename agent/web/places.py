@@ -6,8 +6,8 @@ A loopback server can so stand in for every one of them (tests), and a mirror or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.web.pace import DEFAULT_PACE, Pace
 from agent.web.reach import Reach, origin_of
 

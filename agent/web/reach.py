@@ -6,9 +6,9 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from agent.light_dataclass import dataclass
 from agent.protocol.untrusted import harmless
 from agent.web.errors import WebError
 

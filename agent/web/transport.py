@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import ssl
 
     import httpcore
-    import httpx
+
+    from agent.lean_httpx import httpx
 
 _TRIED_ADDRESSES = 3
 
@@ -71,7 +72,8 @@ class Connections:
     def _transport(self, is_pinned: bool, proxy: str) -> httpx.AsyncHTTPTransport:
         """Not an httpx client: that would keep cookies, read redirects and add logins by itself."""
         import httpcore
-        import httpx
+
+        from agent.lean_httpx import httpx
 
         assert self._tls is not None
         if proxy:
@@ -116,7 +118,8 @@ def _tls() -> ssl.SSLContext:
     """Blocking: it reads all certificates that are trusted (SSL_CERT_FILE replaces them), and imports what asks."""
     import anyio
     import httpcore  # noqa: F401
-    import httpx
+
+    from agent.lean_httpx import httpx
 
     anyio.run(anyio.sleep, 0)  # it imports most of itself when it first runs
     return httpx.create_ssl_context()

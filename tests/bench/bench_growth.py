@@ -6,22 +6,20 @@ Run by hand: `uv run python -m tests.bench.bench_growth`.
 from __future__ import annotations
 
 import asyncio
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from agent.protocol.events import ToolLog
 from agent.protocol.messages import new_id, user_message, utc_now
 from agent.protocol.tools import ToolResult, ToolSpec
 from agent.redaction.live import LiveSecrets
 from agent.sessions.index import SessionIndex
 from agent.sessions.journal import Journal, journal_path
 from agent.sessions.restore import restore
+from tests.bench.session_files import write_records, write_sessions
 from tests.unit.core.loop import call, calls, running
 
 TURNS = 300
@@ -67,45 +65,17 @@ def append(place: Path) -> None:
 
 def take_up(place: Path) -> None:
     """Reading a session of 10,000 records back."""
-    path = journal_path(place / "restore", new_id(), utc_now())
-    journal = Journal.create(path, LiveSecrets({}))
-    journal.append("start", head(path.stem))
-    for number in range(EVENTS // 2):
-        journal.append_message(user_message(f"message {number} " + "word " * 40))
-        journal.append("event", {"event_type": ToolLog.event_type, "data": {"tool": "system", "log": "a line"}})
-    journal.close()
+    path = write_records(place / "restore", EVENTS)
     show(f"restore of {EVENTS:,} records ({path.stat().st_size / 1e6:.1f} MB)", measured(lambda: restore(path)))
 
 
 def listing(place: Path) -> None:
     """The list of 10,000 sessions: the first time, and when it is known already."""
-    state, now = place / "list", utc_now()
-    for number in range(SESSIONS):
-        started = now - timedelta(minutes=number)
-        path = journal_path(state, new_id(), started)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stamp = started.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        message = {
-            "id": new_id(),
-            "role": "user",
-            "content": f"prompt {number}",
-            "origin": "person",
-            "created_at": stamp,
-        }
-        records = [("start", head(path.stem)), ("message", message)]
-        lines = [
-            json.dumps({"v": 1, "seq": seq, "ts": stamp, "kind": kind, "data": data})
-            for seq, (kind, data) in enumerate(records, 1)
-        ]
-        path.write_text("\n".join(lines) + "\n")
+    state = place / "list"
+    write_sessions(state, SESSIONS)
     index = SessionIndex(state)
     show(f"first list of {SESSIONS:,} sessions", measured(lambda: index.list(limit=20), rounds=1))
     show("  again", measured(lambda: index.list(limit=20), rounds=5))
-
-
-def head(session_id: str) -> dict[str, Any]:
-    """The head of a journal."""
-    return {"id": session_id, "parent": None, "cwd": "/work", "version": "0", "model": "replay/x", "effort": None}
 
 
 def measured(work: Callable[[], object], rounds: int = 15) -> float:

@@ -21,12 +21,12 @@ from typing import IO
 
 import pexpect
 
-from tests.bench.bench_start import clean_environment
+from tests.bench.processes import clean_environment
 from tests.bench.stream_server import LAST_WORD, question
 from tests.e2e.processes import COMMAND, RUN_ID_VARIABLE, kill_run, with_run_id
 
 COLUMNS, ROWS = 100, 30
-TIMEOUT_S = 300.0
+TIMEOUT_S = 60.0
 IDLE_S = 0.5
 """A program that has used no CPU for so long has finished its turn."""
 PACE_S = 0.001
@@ -63,9 +63,12 @@ class Server:
         threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
 
     def wait_for(self, name: str) -> float:
-        """The time (`time.monotonic`) of the next event of this name."""
+        """The time (`time.monotonic`) of the next event of this name. RuntimeError if there is none."""
         while True:
-            what, at_s = self.events.get(timeout=TIMEOUT_S)
+            try:
+                what, at_s = self.events.get(timeout=TIMEOUT_S)
+            except queue.Empty:
+                raise RuntimeError(f"the server told of no {name!r} within {TIMEOUT_S:.0f} s") from None
             if what == name:
                 return at_s
 
@@ -101,8 +104,11 @@ class Pty:
         self._tail, self._word = b"", word
 
     def seen(self) -> float:
-        """Wait for the word that is watched; the time when it came. RuntimeError if the program ends before."""
-        at_s = self._seen.get(timeout=TIMEOUT_S)
+        """Wait for the word that is watched; the time when it came. RuntimeError if it does not come."""
+        try:
+            at_s = self._seen.get(timeout=TIMEOUT_S)
+        except queue.Empty:
+            raise RuntimeError(f"{self._word.decode()} was not shown within {TIMEOUT_S:.0f} s") from None
         if at_s is None:
             raise RuntimeError(f"the program has ended: {self._tail.decode(errors='replace')}")
         return at_s
@@ -153,7 +159,6 @@ def running(argv: list[str], url: str) -> Iterator[Pty]:
     """A program in a terminal, with a fresh home and working directory."""
     with tempfile.TemporaryDirectory(prefix="bench-home-", ignore_cleanup_errors=True) as home:
         environment = clean_environment(Path(home)) | {"VLLM_BASE_URL": url, "LANG": "C.UTF-8"}
-        environment |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
         environment.pop("NO_COLOR")
         work = Path(home, "work")
         work.mkdir()

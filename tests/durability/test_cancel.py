@@ -16,6 +16,7 @@ from agent.core.wall_clock import WallClock
 from agent.llm import litellm_backend
 from agent.protocol.events import (
     ApprovalRequired,
+    AssistantChunk,
     Compacted,
     Interrupted,
     Steered,
@@ -116,6 +117,8 @@ async def test_in_the_middle_of_an_answer(openai_server: FakeOpenAI, tmp_path: P
     async with talking_to(openai_server, tmp_path) as loop:
         await loop.submit(OpType.USER_INPUT, text="go")
         await asyncio.to_thread(openai_server.wait_stalled)
+        while "word1" not in "".join(chunk.content for chunk in loop.of(AssistantChunk)):
+            await loop.next()
         await stop(loop)
         await asyncio.to_thread(openai_server.wait_client_gone)
         assert loop.wire()[-1] == {"role": "assistant", "content": "word0 word1 "}

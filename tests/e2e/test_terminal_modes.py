@@ -36,6 +36,9 @@ def mode(terminal: Terminal, name: str) -> None:
 
 def test_shift_tab_cycles_the_modes_and_says_only_of_yolo_what_it_means(talk: Talk) -> None:
     terminal = talk({"text": "ok"})
+    ask(terminal, "hi")  # then the session is open, and a mode is in force as soon as it is chosen
+    terminal.wait_for("ok")
+    rest(terminal)
     terminal.send("half")
     for name in ("auto-edit", "plan", "yolo", "ask"):
         mode(terminal, name)

@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-IMPORTED_LATE = {"agent.llm.sse_stream", "agent.tools.mcp.child", "agent.tools.mcp.wire"}
+IMPORTED_LATE = {
+    "agent.lean_httpx",
+    "agent.llm.openai_compatible",
+    "agent.llm.sse_stream",
+    "agent.tools.mcp.child",
+    "agent.tools.mcp.wire",
+}
 """Modules made of a heavy package: only what needs it imports them, inside a function."""
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from agent.cli.config_command import show_config
 from agent.config import (
@@ -71,9 +69,9 @@ def test_the_mode_is_what_the_strongest_layer_says_of_it_in_either_word(
 
 
 def test_the_older_word_alone_means_yolo() -> None:
-    assert Config(yolo_mode=True).mode == "yolo"
-    assert Config(mode="yolo").yolo_mode
-    assert not Config(mode="plan", yolo_mode=True).yolo_mode
+    assert Config.of({"yolo_mode": True}).mode == "yolo"
+    assert Config.of({"mode": "yolo"}).yolo_mode
+    assert not Config.of({"mode": "plan", "yolo_mode": True}).yolo_mode
 
 
 def test_the_command_of_the_status_line_is_taken_as_written(place: Place) -> None:
@@ -199,7 +197,7 @@ def test_config_is_frozen_and_does_not_show_secrets(place: Place) -> None:
     token = {"a": {"url": "https://x.example", "headers": {"Authorization": SECRET}, "auth": SECRET}}
     config = place.load({"mcpServers": token}).config
     assert SECRET not in repr(config)
-    with pytest.raises(ValidationError):
+    with pytest.raises(FrozenInstanceError):
         config.yolo_mode = True  # type: ignore[misc]
 
 
@@ -217,13 +215,6 @@ def test_web_file_is_a_valid_configuration(place: Place) -> None:
     assert place.load(config_file=web).config.model_name == "moonshotai/Kimi-K2.6"
     chosen = place.load(config_file=web, environ={"ML_INTERN_DEFAULT_MODEL_ID": "a/b"})
     assert chosen.config.model_name == "a/b"
-
-
-def test_import_needs_no_more_than_pydantic() -> None:
-    code = "import agent.config, sys; print(*{m.partition('.')[0] for m in sys.modules} & {%r, %r, %r, %r})"
-    code %= ("litellm", "fastmcp", "dotenv", "huggingface_hub")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
 
 
 # --- showing it ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from agent.context_manager.memory import (
     with_note,
 )
 from agent.context_manager.prompts import render
+from agent.light_dataclass import dataclass
 from agent.tools.files import FileToolError, atomic_write, describe_os_error, open_regular
 from agent.ui.sanitize import clip, visible
 from agent.ui.tool_lines import bytes_text

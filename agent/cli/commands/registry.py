@@ -10,9 +10,9 @@ import difflib
 import inspect
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from agent.light_dataclass import dataclass
 from agent.ui.composer.completion import CommandHint
 from agent.ui.sanitize import clip
 

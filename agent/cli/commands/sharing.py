@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from agent.config import Config, ConfigError, LoadedConfig, cache_dir, load_conf
 from agent.hub.account import HubAccount, Threshold, Who
 from agent.hub.errors import HubError
 from agent.hub.whose import remember_user, remembered_user
+from agent.light_dataclass import dataclass
 from agent.llm.credentials import clean_hf_token
 from agent.protocol.operations import OpType
 from agent.ui.sanitize import clip, visible

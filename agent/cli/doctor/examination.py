@@ -7,12 +7,12 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from agent.cli.doctor import account, machine, models, settings
 from agent.cli.doctor.findings import Finding, Findings
 from agent.cli.doctor.place import Lookups, Place
+from agent.light_dataclass import dataclass
 from agent.redaction.live import LiveSecrets
 from agent.ui.sanitize import visible
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
+
+from agent.light_dataclass import dataclass
 
 Status = Literal["ok", "warning", "problem", "skipped"]
 

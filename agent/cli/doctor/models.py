@@ -11,8 +11,9 @@ from agent.cli.doctor.network import UnreachableError, get
 from agent.cli.doctor.place import Lookups, Place
 from agent.llm.auto import AutoChoice, choose_model
 from agent.llm.catalog import parse_catalog
+from agent.llm.classification import classify
 from agent.llm.credentials import env_name
-from agent.llm.failures import FailureKind, LLMFailure, classify
+from agent.llm.failures import FailureKind, LLMFailure
 from agent.llm.local import LocalServer
 from agent.llm.params import (
     Route,
@@ -130,7 +131,8 @@ async def _ask(route: Route, hf_token: str | None, place: Place) -> None:
             async for _ in deltas:
                 pass
     finally:
-        await deltas.aclose()  # type: ignore[attr-defined]
+        await deltas.aclose()
+        await client.aclose()
 
 
 _CAUSES = {

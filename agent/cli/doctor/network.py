@@ -6,9 +6,9 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.llm.params import is_loopback, url_host
 
 TIMEOUT_S = 4.0
@@ -54,14 +54,14 @@ async def get(url: str, headers: Mapping[str, str] | None = None) -> Answer:
 
 
 def _client(url: str) -> Any:
-    import httpx
+    from agent.lean_httpx import httpx
 
     return httpx.AsyncClient(timeout=TIMEOUT_S, verify=url.startswith("https:"), trust_env=not is_loopback(url))
 
 
 def _explained(error: Exception, url: str) -> tuple[str, str]:
     """Cause and remedy of a request that got no answer."""
-    import httpx
+    from agent.lean_httpx import httpx
 
     host = url_host(url) or "the address"
     chain = list(_chain(error))

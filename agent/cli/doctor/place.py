@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TextIO
 
 from agent.cli.dotenv_layers import load_dotenv_layers
 from agent.config import ConfigError, LoadedConfig, load_config
 from agent.hub.tokens import resolve_hf_token
+from agent.light_dataclass import dataclass
 from agent.llm.local import LocalServer, detect_local_servers
 
 LOCAL_TIMEOUT_S = 2.0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from agent import __version__
 from agent.cli.doctor.findings import Finding, Status
+from agent.light_dataclass import dataclass
 from agent.ui.tool_lines import counted
 
 SIGNS: dict[Status, str] = {"ok": "✓", "warning": "!", "problem": "✗", "skipped": "–"}

@@ -22,7 +22,7 @@ from agent.compute.sandbox.words import (
 from agent.protocol.compute import ComputeError, FailureKind
 
 if TYPE_CHECKING:
-    import httpx
+    from agent.lean_httpx import httpx
 
 TRIES = 3
 PAUSE_S = 3.0
@@ -102,7 +102,7 @@ class SpaceSandbox:
             raise
 
     async def _follow(self, request: dict[str, Any], on_output: OnOutput | None) -> RunResult:
-        import httpx
+        from agent.lean_httpx import httpx
 
         offset, is_started, failures = 0, False, 0
         while True:
@@ -212,7 +212,7 @@ class SpaceSandbox:
         raise self._unreachable(trouble)
 
     async def _attempt(self, method: str, path: str, **content: Any) -> httpx.Response:
-        import httpx
+        from agent.lean_httpx import httpx
 
         try:
             response = await self._http().request(method, path, **content)
@@ -249,7 +249,7 @@ class SpaceSandbox:
 
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
-            import httpx
+            from agent.lean_httpx import httpx
 
             timeout = httpx.Timeout(REPLY_S, connect=CONNECT_S)
             # a redirect could take the keys to somebody else; the server sends none

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from agent.light_dataclass import dataclass
 
 AWAKE = ("RUNNING", "SLEEPING")
 """Where a request is worth trying: it also wakes what sleeps."""

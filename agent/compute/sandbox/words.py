@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeError
 
 WORK_DIR = "/app"

@@ -10,10 +10,11 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from agent.light_dataclass import dataclass
 from agent.web.client import OnWait, WebAnswer, WebClient, WebRequest
 from agent.web.errors import WebError
 from agent.web.failures import service_words

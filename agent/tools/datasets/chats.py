@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.tools.datasets.asking import Json, on_one_line
 from agent.tools.datasets.columns import CHAT_FORMS, Column, messages_in
 from agent.tools.datasets.samples import Row, as_json, shortened

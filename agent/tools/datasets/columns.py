@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from agent.light_dataclass import dataclass
 from agent.tools.datasets.asking import Json
 from agent.tools.datasets.samples import Row
 from agent.tools.datasets.shapes import Shape, read_shape

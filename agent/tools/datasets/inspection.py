@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.tools.datasets.asking import HubPage, Json, Part, Trouble
 from agent.tools.datasets.chats import ChatFacts, read_chats
 from agent.tools.datasets.columns import Column, read_columns

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from agent.light_dataclass import dataclass
 from agent.tools.datasets.chats import ChatFacts
 from agent.tools.datasets.columns import CHAT_FORMS, Column, Form, messages_in
 from agent.tools.datasets.samples import Row

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from agent.light_dataclass import dataclass
 from agent.tools.arguments import ArgumentError
 from agent.web.places import HUB
 from agent.web.reach import origin_of

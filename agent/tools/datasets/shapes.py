@@ -7,9 +7,9 @@ with one feature in it, a plain object of features (a struct), or one of a few m
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from agent.light_dataclass import dataclass
 from agent.tools.datasets.asking import on_one_line
 
 Kind = Literal["text", "bool", "int", "float", "label", "list", "struct", "media", "json", "other"]

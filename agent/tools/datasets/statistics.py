@@ -7,9 +7,9 @@ of texts and lists, seconds of sounds, widths of images), or the frequencies of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.counting import counted
 from agent.tools.datasets.asking import Json, on_one_line
 

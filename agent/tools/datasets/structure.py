@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.tools.datasets.asking import Json, Part, Trouble, on_one_line
 from agent.tools.datasets.names import Wanted
 from agent.tools.looking import echo

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote, urljoin, urlsplit
 
+from agent.light_dataclass import dataclass
 from agent.tools.arguments import ArgumentError
 from agent.web.places import GRADIO, HUB
 from agent.web.reach import Reach, origin_of

@@ -8,8 +8,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.tools.docs.books import InThread
 from agent.tools.docs.openapi import Api, Endpoint, read_api
 from agent.tools.docs.words import TOKENIZER, match_expression, name_parts

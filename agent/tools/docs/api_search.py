@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.counting import counted
 from agent.protocol.events import ToolLog
 from agent.protocol.tools import ToolResult, ToolSession

@@ -16,11 +16,12 @@ import io
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.untrusted import readable
 from agent.tools.arguments import ArgumentError
 from agent.tools.docs.addresses import PageAddress, docs_reach, is_hub_docs, page_address, service_of

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ToolLog
 from agent.protocol.tools import ToolResult, ToolSession
 from agent.tools.arguments import int_argument

@@ -13,10 +13,10 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from agent.light_dataclass import dataclass
 from agent.protocol.private_files import make_private_dir
 from agent.tools.docs.llms_txt import Page
 from agent.tools.docs.passages import Passage, passages_of

@@ -7,9 +7,10 @@ is the same list, then for each page a line `### title`, a line with its address
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 
+from agent.light_dataclass import dataclass
 from agent.tools.docs.passages import MAX_HEADINGS, headings_of, slug_of
 
 MAX_PAGES = 20_000

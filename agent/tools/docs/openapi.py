@@ -4,8 +4,9 @@ the document says, whatever that is."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from agent.light_dataclass import dataclass
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 _JSON = "application/json"

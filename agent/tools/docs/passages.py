@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from agent.light_dataclass import dataclass
 
 MAX_PASSAGE_CHARS = 1_800
 MAX_HEADINGS = 5_000

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from pydantic import TypeAdapter, ValidationError
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ToolLog
-from agent.protocol.tools import Handler, ToolResult, ToolSession
+from agent.protocol.tools import ToolResult, ToolSession
 from agent.tools.arguments import ArgumentError
+from agent.tools.looking import Look
 from agent.web.client import MAX_BYTES, OnWait, WebAnswer, WebClient, WebRequest
 from agent.web.errors import WebError
 from agent.web.failures import service_words
@@ -119,15 +121,15 @@ async def parsed(kind: type[T], answer: WebAnswer) -> T:
         ) from error
 
 
-def github_handler(
+def github_look(
     tool: str,
     web: WebClient,
     environ: Mapping[str, str],
     work: Callable[[GitHub, Mapping[str, Any]], Awaitable[ToolResult]],
-) -> Handler:
-    """The handler of a tool: `work` with GitHub and the arguments, its errors as results."""
+) -> Look:
+    """What a tool does at a call: `work` with GitHub and the arguments, its errors as results."""
 
-    async def handle(arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
+    async def look(arguments: dict[str, Any], session: ToolSession) -> ToolResult:
         async def say(text: str) -> None:
             await session.emit(ToolLog(tool, text))
 
@@ -140,7 +142,7 @@ def github_handler(
             return result
         return replace(result, advice=f"{result.advice}\n{NO_TOKEN_NOTE}".strip())
 
-    return handle
+    return look
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.protocol.counting import counted
 from agent.tools.files import SNIFF_BYTES, binary_kind
 from agent.tools.github.answers import Content

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
 from agent.hub.repos import path_problem, revision_problem
+from agent.light_dataclass import dataclass
 from agent.tools.arguments import ArgumentError
 from agent.tools.hub_words import optional_text
 

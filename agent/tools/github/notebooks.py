@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from agent.light_dataclass import dataclass
 
 _HIDDEN_TAGS = frozenset({"hide", "hidden", "remove", "hide-cell", "hide_cell", "remove-cell", "remove_cell"})
 _LANGUAGE = re.compile(r"[A-Za-z0-9+#_.-]{1,30}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from agent.light_dataclass import dataclass
+from agent.tools.github.limits import PAGE_LINES
 
 T = TypeVar("T")
 
 PAGE_CHARS = 18_000
-PAGE_LINES = 300
 MAX_LINE_CHARS = 2_000
 
 

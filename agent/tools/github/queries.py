@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.tools.arguments import ArgumentError
 
 _TERM = re.compile(r'(?:[^\s"]|"[^"]*")+')

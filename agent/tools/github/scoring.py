@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from agent.light_dataclass import dataclass
 
 EXAMPLE_PATTERNS = (
     *("scripts", "examples", "example", "notebooks", "notebook", "tutorials", "tutorial", "quickstart"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.tools.github.answers import Tree, TreeEntry
 from agent.tools.github.client import GitHub
 from agent.tools.github.names import RepoName, route

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.redaction.shapes import holds_key
 
 # Each repetition is bounded, so that no text takes more than a look at each of its signs.

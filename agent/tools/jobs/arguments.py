@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import field
+from typing import Any
 
 from agent.compute.durations import DEFAULT_TIMEOUT_S, parse_timeout_s
+from agent.light_dataclass import dataclass
 from agent.redaction.shapes import holds_key
 from agent.tools.arguments import ArgumentError, bool_argument, int_argument, utf8_argument
 from agent.tools.jobs.until import LinePattern
-
-Place = Literal["hf_jobs", "hf_sandbox", "local"]
-PLACES: tuple[Place, ...] = get_args(Place)
+from agent.tools.jobs.wording import DEFAULT_TAIL_LINES, PLACES, Place
 
 DEFAULT_FLAVOR = "cpu-basic"
-DEFAULT_TAIL_LINES = 200
 MAX_TAIL_LINES = 5_000
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.compute.job_commands import default_env
+from agent.light_dataclass import dataclass
 from agent.llm.masking import mask_secrets
 from agent.redaction.names import is_secret_name
 from agent.tools.arguments import ArgumentError

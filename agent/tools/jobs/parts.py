@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from agent.compute.hf_jobs import HfJobs
 from agent.hub.access import resolve_namespace
 from agent.hub.account import HubAccount
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import Running
 from agent.protocol.tools import ToolSession
-from agent.tools.jobs.arguments import PLACES, Place, one_id
+from agent.tools.jobs.arguments import one_id
 from agent.tools.jobs.script_source import ReadFiles, ReadScript, Source, load
-
-PATIENCE_S = 5.0
-"""What is not known after this time when looking ahead is said not to be known."""
+from agent.tools.jobs.wording import PLACES, Place
+from agent.tools.jobs_tool import PATIENCE_S
 
 SeedTrackio = Callable[[str, Callable[[str], None]], Awaitable[bool]]
 """`await seed(space_id, log)` makes the dashboard's Space ready; whether anything had to be changed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, TypeVar
 
 from agent.compute.durations import in_words
@@ -12,16 +12,18 @@ from agent.compute.job_commands import COMMAND_IMAGE, SCRIPT_IMAGE
 from agent.hub.access import resolve_namespace
 from agent.hub.errors import BILLING_URL, HubError
 from agent.hub.hardware import TABLE, job_hardware
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeError
 from agent.protocol.tools import ApprovalContext, CostEstimate, Preflight, ToolSession
 from agent.tools.approval_rules import HANDS_SECRETS, hf_jobs_rule
 from agent.tools.arguments import ArgumentError
 from agent.tools.jobs.announced import Announced, announced
-from agent.tools.jobs.arguments import Place, RunRequest, operation_of, parse_run
+from agent.tools.jobs.arguments import RunRequest, operation_of, parse_run
 from agent.tools.jobs.environment import environment, require_no_secret
 from agent.tools.jobs.money_words import at_most, most_usd, per_hour
 from agent.tools.jobs.parts import Parts, schedule_place
 from agent.tools.jobs.script_source import Source, kind_of, load_here
+from agent.tools.jobs.wording import Place
 from agent.tools.jobs.work import remote_command
 
 STARTS = {"run": False, "scheduled run": True}

@@ -6,10 +6,10 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.compute.durations import in_words
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import Kind, Running, Stage
 from agent.protocol.money import format_usd
 from agent.protocol.tools import ToolResult, ToolSession

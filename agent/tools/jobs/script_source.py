@@ -6,11 +6,11 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from agent.light_dataclass import dataclass
 from agent.protocol.tools import ToolSession
 from agent.tools.arguments import ArgumentError
 from agent.tools.files import FileToolError, load_text, resolve_path

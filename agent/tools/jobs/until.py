@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from agent.light_dataclass import dataclass
 
 SEARCHED_CHARS = 500
 MAX_STEPS = 200

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
-from agent.tools.jobs.arguments import DEFAULT_TAIL_LINES, PLACES, Place
+Place = Literal["hf_jobs", "hf_sandbox", "local"]
+PLACES: tuple[Place, ...] = get_args(Place)
+DEFAULT_TAIL_LINES = 200
 
 OPERATIONS = {
     "run": "start work and wait for its end",

@@ -8,10 +8,10 @@ import re
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.compute.job_commands import COMMAND_IMAGE, SCRIPT_IMAGE, Script, docker_command, uv_command
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import Work
 from agent.protocol.tools import ToolSession
 from agent.tools.arguments import ArgumentError

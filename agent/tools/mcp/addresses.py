@@ -6,12 +6,12 @@ import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from agent.config_keys import McpServer
+from agent.light_dataclass import dataclass
 from agent.redaction.names import is_secret_name
 from agent.tools.process_session import SESSION_VARIABLE
 

@@ -11,10 +11,11 @@ import mimetypes
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.private_files import make_private_dir
 from agent.protocol.tools import ToolResult
 

@@ -21,6 +21,11 @@ def is_taken(tool: str) -> bool:
     return tool.strip().casefold() not in NOT_TAKEN
 
 
+def is_named_after(registered: str, server: str) -> bool:
+    """Whether a tool of this registered name may be one of `server`."""
+    return registered.startswith((PREFIX + _OTHER.sub("_", server))[: MAX_NAME_CHARS - _HASH_CHARS - 1])
+
+
 def registered_name(server: str, tool: str) -> str:
     """`mcp__server__tool`, in characters that providers accept.
 

@@ -7,10 +7,10 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from agent.config_keys import McpServer
+from agent.light_dataclass import dataclass
 from agent.protocol.untrusted import harmless
 from agent.tools.mcp.addresses import NotReachableError, Place, address_text, load_library
 from agent.tools.mcp.connection import Connection

@@ -1,23 +1,29 @@
-"""All MCP servers of a session: connected side by side, beside everything else, and waited for only by a first turn."""
+"""All MCP servers of a session: connected side by side, beside everything else.
+
+The first call of the model waits for those that are `required`, and for no other. In the place of the tools of a server
+that is still connecting the model has one with which it can wait for them; a call of a tool that is not known yet waits
+for its server, too. What has come then is there for the next call of the model; else it comes with the next turn, so
+that the list of tools, which providers cache, changes as seldom as can be.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from agent.config_keys import McpServer
+from agent.light_dataclass import dataclass
 from agent.protocol.counting import counted
 from agent.protocol.events import ToolLog
 from agent.protocol.tools import ToolSession, ToolSpec
 from agent.protocol.untrusted import harmless
 from agent.tools.mcp.addresses import Place, secrets_of
+from agent.tools.mcp.naming import is_named_after
 from agent.tools.mcp.server import MAX_TOOLS, Patience, RemoteServer, RemoteTool, State
-from agent.tools.mcp.tools import specs_of
+from agent.tools.mcp.tools import specs_of, waiting_spec
 
-TURN_PATIENCE_S = 5.0
-"""How long a turn of a conversation waits for servers that are still connecting. What comes later is there in the next
-turn. A run of a single prompt has no next turn: it waits until each is there or has failed."""
+ANSWER_PATIENCE_S = 5.0
+"""How long a server that has said that its tools have changed may take to list them."""
 
 _SILENT_S = 0.7
 """How long is waited without a word."""
@@ -50,19 +56,24 @@ class McpServers:
         scrub: Callable[[str], str] = str,
         is_single_turn: bool = False,
         patience: Patience | None = None,
-        turn_patience_s: float = TURN_PATIENCE_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Nothing is started or imported. `scrub` takes secrets out of what is told of the servers."""
+        """Nothing is started or imported. `scrub` takes secrets out of what is told of the servers. `is_single_turn`:
+        there is no next turn, so what has come takes part in this one."""
         self._servers = {
             name: RemoteServer(name, config, place, scrub=scrub, patience=patience, sleep=sleep)
             for name, config in sorted(configured.items())
         }
         self.secrets = [(f"MCP {name}", text) for name, config in configured.items() for text in secrets_of(config)]
         """What the servers are given that must not be shown, with a name for it."""
-        self._turn_patience_s = None if is_single_turn else turn_patience_s
+        self.is_single_turn = is_single_turn
+        self._required = tuple(name for name in self._servers if configured[name].required)
+        self._session: ToolSession | None = None
         self._connecting: dict[str, asyncio.Task[None]] = {}
-        self._waited_for: set[str] = set()
+        self._stood_in_for: set[str] = set()
+        """The servers that the model has been given a tool to wait for, in the place of theirs."""
+        self._asked_for: set[str] = set()
+        """Those of them that it has waited for."""
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._in_vain: dict[str, int] = {}
         """At which of its changes a server was asked for its tools in vain."""
@@ -73,23 +84,67 @@ class McpServers:
         self._judged: dict[str, tuple[RemoteTool, ...]] = {}
 
     def start(self, session: ToolSession) -> None:
-        """Begin to connect to all. Returns at once; who does not answer is told of as soon as that is known."""
-        for name, server in self._servers.items():
-            self._connecting[name] = asyncio.create_task(self._bring_up(server, session), name=f"mcp {name}")
+        """Begin to connect, in a run of a single turn only to those that are required: the others would take time from
+        the first call of the model, see `start_rest`. Returns at once; who does not answer is told of."""
+        self._session = session
+        for name in self._required if self.is_single_turn else self._servers:
+            self._begin(name)
+
+    def start_rest(self) -> None:
+        """Begin to connect to all that were not begun with yet. Returns at once."""
+        if self._session is not None:
+            for name in self._servers:
+                self._begin(name)
+
+    def _begin(self, name: str) -> asyncio.Task[None]:
+        """The task that connects to a server; begun once."""
+        if name not in self._connecting:
+            assert self._session is not None  # nobody asks before `start`
+            work = self._bring_up(self._servers[name], self._session)
+            self._connecting[name] = asyncio.create_task(work, name=f"mcp {name}")
+        return self._connecting[name]
 
     async def _bring_up(self, server: RemoteServer, session: ToolSession) -> None:
         if not await server.connect():
             await _tell(session, f"MCP server {server.name} is not available: {server.problem}")
 
+    @property
+    def unmet(self) -> str:
+        """Which required servers are not available, and why; "" if there is none."""
+        failed = {name: self._servers[name].problem for name in self._required if self._servers[name].state == "failed"}
+        return "; ".join(f"MCP server {name} is required and not available: {why}" for name, why in failed.items())
+
+    @property
+    def has_news(self) -> bool:
+        """Whether tools have come that the model should have before the turn is over."""
+        return any(
+            (self.is_single_turn or name in self._asked_for) and not self._is_connecting(name)
+            for name in self._stood_in_for
+        )
+
+    def owners(self, tools: Iterable[str]) -> list[str]:
+        """The servers, still connecting, that tools of these registered names may belong to."""
+        pending = [name for name in self._servers if self._is_connecting(name)]
+        return [name for name in pending if any(is_named_after(tool, name) for tool in tools)]
+
+    def _is_connecting(self, name: str) -> bool:
+        task = self._connecting.get(name)
+        return self._servers[name].state == "connecting" and (task is None or not task.done())
+
     async def settled(self, session: ToolSession, most: int = MAX_TOOLS) -> list[ToolSpec]:
-        """The tools to work with from now on, in a fixed order, at most `most`. Waits a little for servers that are
-        new, or that have said that their tools are others now; tells the person what was not there before."""
-        await self._wait(session)
+        """The tools to work with from now on, in a fixed order, at most `most`. Waits for required servers, and a
+        little for those that have said that their tools are others now; tells what was not there before."""
+        await self.wait_for(session, self._required)
         await self._ask_again(session)
         specs: list[ToolSpec] = []
+        self._stood_in_for = {name for name in self._servers if self._is_connecting(name)}
         for name, server in self._servers.items():
-            all_tools = specs_of(server)
-            tools = all_tools[: max(0, most - len(specs))]
+            room = max(0, most - len(specs))
+            if name in self._stood_in_for:
+                specs += [waiting_spec(name, self._waited)][:room]
+                self._offered.setdefault(name, ())
+                continue
+            tools = specs_of(server)[:room]
             specs += tools
             await self._tell_of_change(session, name, tuple(spec.name for spec in tools))
             beyond = tuple(tool.name for tool in server.tools[len(tools) :])
@@ -97,20 +152,24 @@ class McpServers:
             await self._tell_of_left_out(session, name, beyond + server.left_out)
         return specs
 
-    async def _wait(self, session: ToolSession) -> None:
-        """Wait for those that are connecting; for each only once."""
-        tasks = {
-            name: task for name, task in self._connecting.items() if not task.done() and name not in self._waited_for
-        }
+    async def _waited(self, session: ToolSession, name: str) -> str:
+        """Wait for a server, for the model; how it stands then."""
+        self._asked_for.add(name)
+        await self.wait_for(session, [name])
+        server = self._servers[name]
+        if not server.is_connected:
+            return f"The MCP server {harmless(name)} is not available: {server.problem}. Go on without it."
+        return f"The MCP server {harmless(name)} is there: {counted(len(server.tools), 'tool')}, from the next step on."
+
+    async def wait_for(self, session: ToolSession, names: Iterable[str]) -> None:
+        """Wait until each of these servers is there or has failed, which has its own limit."""
+        tasks = {name: self._begin(name) for name in names if self._is_connecting(name)}
         if not tasks:
             return
         await asyncio.wait(tasks.values(), timeout=_SILENT_S)
         if late := [name for name, task in tasks.items() if not task.done()]:
             await _tell(session, f"Waiting for {_named(late)}.")
-            await asyncio.wait([tasks[name] for name in late], timeout=self._turn_patience_s)
-        if late := [name for name, task in tasks.items() if not task.done()]:
-            self._waited_for.update(late)
-            await _tell(session, f"Going on without {_named(late)}; what comes later is there in the next turn.")
+            await asyncio.wait([tasks[name] for name in late])
 
     async def _ask_again(self, session: ToolSession) -> None:
         """Ask those that have said that their tools are others now. Who has not answered is not waited for again before
@@ -118,7 +177,8 @@ class McpServers:
         stale = {name: server for name, server in self._servers.items() if server.is_stale}
         for name, server in stale.items():
             if (task := self._asking.get(name)) is None or task.done():
-                self._asking[name] = asyncio.create_task(server.refresh(self._turn_patience_s or TURN_PATIENCE_S))
+                work = server.refresh(ANSWER_PATIENCE_S)
+                self._asking[name] = asyncio.create_task(work, name=f"mcp {name}: its tools")
         waited_for = {name: server for name, server in stale.items() if self._in_vain.get(name) != server.changes}
         if waited_for:
             await asyncio.wait([self._asking[name] for name in waited_for])
@@ -131,10 +191,9 @@ class McpServers:
     async def _tell_of_change(self, session: ToolSession, name: str, tools: tuple[str, ...]) -> None:
         before = self._offered.get(name)
         self._offered[name] = tools
-        was_late = before == () and name in self._waited_for
         if before and before != tools:
             await _tell(session, f"MCP server {name} has other tools now: {len(tools)}.")
-        elif tools and (was_late or before == ()):
+        elif tools and before == ():
             await _tell(session, f"MCP server {name} is there now: {counted(len(tools), 'tool')}.")
 
     async def _tell_of_left_out(self, session: ToolSession, name: str, tools: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,29 @@ from agent.tools.mcp.naming import registered_name
 from agent.tools.mcp.server import McpCallError, RemoteServer, RemoteTool
 
 MAX_PROGRESS_CHARS = 200
+WAIT = "wait_for_tools"
 
 
 def specs_of(server: RemoteServer) -> list[ToolSpec]:
     """The tools of a server, in the order of their names."""
     return [_spec(server, tool) for tool in server.tools]
+
+
+def waiting_spec(server_name: str, wait: Callable[[ToolSession, str], Awaitable[str]]) -> ToolSpec:
+    """What stands in for the tools of a server that is still connecting. `await wait(session, server_name)` waits for
+    it and says how it stands then."""
+
+    async def handle(_arguments: dict[str, Any], session: ToolSession, _tool_call_id: str) -> ToolResult:
+        return ToolResult(await wait(session, server_name))
+
+    return ToolSpec(
+        name=registered_name(server_name, WAIT),
+        description=f"The MCP server {harmless(server_name)!r} is still connecting, and its tools are not known yet. "
+        "Call this if the task may need them: it waits until they are there, and you have them from your next step on.",
+        parameters={"type": "object", "properties": {}, "additionalProperties": False},
+        handler=handle,
+        only_looks=always_looks,
+    )
 
 
 def _spec(server: RemoteServer, tool: RemoteTool) -> ToolSpec:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ToolLog
 from agent.protocol.tools import ToolResult, ToolSession
 from agent.tools.arguments import ArgumentError, int_argument

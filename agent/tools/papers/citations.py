@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.tools import ToolResult
 from agent.tools.papers.calls import Call, sentences
 from agent.tools.papers.entries import MAX_LIST_CHARS, Entry, Window, listed

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from agent.light_dataclass import dataclass
 from agent.protocol.counting import counted
 from agent.protocol.tools import ToolResult
 from agent.tools.arguments import ArgumentError

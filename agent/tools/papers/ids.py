@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.tools.arguments import ArgumentError
 
 # https://info.arxiv.org/help/arxiv_identifier.html: 2310.06825, 0704.0001; hep-th/9901001, math.GT/0309136 before.

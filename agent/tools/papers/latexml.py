@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from agent.light_dataclass import dataclass
 from agent.tools.papers.paper import CUT_NOTE, MAX_SECTIONS, Paper, Section, bare_number, numbered
 from agent.tools.papers.writer import Writer, as_table, fenced
 from agent.web.html_depth import MAX_DEPTH, is_too_deep

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.tools.papers.fields import clip
 
 MAX_SECTIONS = 2_000

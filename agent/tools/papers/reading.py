@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from urllib.parse import quote, urlsplit
 
+from agent.light_dataclass import dataclass
 from agent.protocol.tools import ToolResult
 from agent.tools.arguments import ArgumentError
 from agent.tools.papers.calls import Call, sentences

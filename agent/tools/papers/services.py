@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.tools.papers.fields import record, rows, text
 from agent.web.client import OnWait, WebAnswer, WebClient, WebRequest
 from agent.web.errors import WebError

@@ -11,12 +11,12 @@ from typing import Any
 from agent.compute.sandbox.words import ABSENT, WORK_DIR, FileConflict
 from agent.protocol.tools import ToolResult, ToolSession
 from agent.tools.arguments import utf8_argument
-from agent.tools.edit_tool import Edit, EditRequest
+from agent.tools.file_editing import Edit, EditRequest
+from agent.tools.file_reading import lines_wanted
+from agent.tools.file_writing import Rewrite, rewrite
 from agent.tools.files import FileToolError, fingerprint_bytes
-from agent.tools.read_tool import lines_wanted
 from agent.tools.sandbox.files import directory, load, look, missing, page, path_argument
 from agent.tools.sandbox.machines import Machine
-from agent.tools.write_tool import Rewrite, rewrite
 
 
 def path_subject(arguments: Mapping[str, Any], _workspace: Path) -> str:

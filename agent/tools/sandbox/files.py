@@ -10,8 +10,8 @@ from typing import Any
 from agent.compute.sandbox.words import FileStat, Sandbox
 from agent.protocol.compute import ComputeError
 from agent.protocol.tools import FileFingerprint
+from agent.tools.file_reading import MAX_ENTRIES, MAX_TRACKED_BYTES, Page, listing
 from agent.tools.files import MAX_EDIT_BYTES, FileToolError, TextFile, near_names, text_of
-from agent.tools.read_tool import MAX_ENTRIES, MAX_TRACKED_BYTES, Page, listing
 
 PIECE_BYTES = 4 << 20
 MAX_PASSED_BYTES = 256 << 20

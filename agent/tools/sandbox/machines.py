@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from agent.compute.hf_sandbox import HfSandbox
@@ -14,6 +14,7 @@ from agent.compute.sandbox.machines import BACKEND
 from agent.compute.sandbox.space import FREE_HARDWARE
 from agent.compute.sandbox.words import Sandbox
 from agent.hub.account import HubAccount
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeError, Handle, Running, Work
 from agent.protocol.tools import FileFingerprint, ToolSession
 from agent.tools.jobs.parts import SeedTrackio

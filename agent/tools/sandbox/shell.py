@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.compute.sandbox.words import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, WORK_DIR, RunResult
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeError
 from agent.protocol.tools import FREE, ApprovalContext, ApprovalNeed, ApprovalRule, ToolResult, ToolSession
 from agent.tools.arguments import ArgumentError, int_argument, text_argument

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agent.compute.hub_calls import ask
@@ -14,6 +13,7 @@ from agent.compute.sandbox.space import FREE_HARDWARE
 from agent.hub.access import resolve_namespace
 from agent.hub.errors import BILLING_URL, HubError
 from agent.hub.hardware import SPACE_FLAVORS, TABLE, space_price
+from agent.light_dataclass import dataclass
 from agent.protocol.compute import ComputeError, Price
 from agent.protocol.tools import (
     FREE,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.tools.shell.danger import place
 from agent.tools.shell.git import split_git
 from agent.tools.shell.spelling import command_text

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.tools.sensitive_paths import holds_secrets
 from agent.tools.shell.git import SUB_COMMAND, git_changes
 from agent.tools.shell.syntax import join_path

@@ -9,10 +9,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING
 
+from agent.light_dataclass import dataclass
 from agent.tools.shell.suspicion import odd_characters, suspicion
 from agent.tools.shell.words import Variables, Word, argument, combine, names, pieces, source_text, walk
 
@@ -85,6 +86,11 @@ def _language() -> Language:
     import tree_sitter_bash
 
     return tree_sitter.Language(tree_sitter_bash.language())
+
+
+def load_parser() -> None:
+    """What the first command that is read takes, for those who can wait. Blocking: native code is loaded."""
+    _language()
 
 
 def _parser() -> Parser:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice, product
 from typing import TYPE_CHECKING
+
+from agent.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from tree_sitter import Node

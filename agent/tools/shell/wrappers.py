@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from agent.light_dataclass import dataclass
 from agent.tools.shell.syntax import SimpleCommand
 from agent.tools.shell.words import Word, names
 

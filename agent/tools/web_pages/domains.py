@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from agent.light_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

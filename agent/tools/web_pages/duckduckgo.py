@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
+from agent.light_dataclass import dataclass
 from agent.tools.web_pages.search import FRESH_S, Hit, Question, SearchFailedError, failed
 from agent.web.client import WebAnswer, WebRequest
 from agent.web.html_depth import is_too_deep

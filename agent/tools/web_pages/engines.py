@@ -6,10 +6,10 @@ Brave: api-dashboard.search.brave.com/app/documentation; Exa: docs.exa.ai; SearX
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from agent.light_dataclass import dataclass
 from agent.protocol.untrusted import harmless
 from agent.tools.web_pages.duckduckgo import DuckDuckGo
 from agent.tools.web_pages.search import (

@@ -8,10 +8,11 @@ import json
 import re
 import sys
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.tools.files import SNIFF_BYTES, binary_kind
 from agent.web.charsets import declared_charset, decoded
 from agent.web.client import WebAnswer

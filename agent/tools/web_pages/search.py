@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agent.light_dataclass import dataclass
 from agent.tools.web_pages.domains import DomainFilter
 from agent.web.client import WebAnswer, WebRequest
 from agent.web.failures import failure_text

@@ -8,10 +8,10 @@ comes right after what was said before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import TURN_ENDS, Processing
 from agent.traces.legacy.messages import LegacyMessage, LegacyMessages, aware_time
 from agent.traces.saying import number

@@ -10,10 +10,10 @@ import contextlib
 import json
 import os
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from agent.light_dataclass import dataclass
 from agent.sessions.errors import AmbiguousSessionError, SessionNotFoundError
 from agent.sessions.index import SHORTEST_PREFIX
 from agent.sessions.journal import journal_path

@@ -13,11 +13,12 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import utc_now, utc_stamp
 from agent.protocol.private_files import make_private_dir, write_private
 from agent.redaction.live import LiveSecrets

@@ -11,10 +11,11 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import FunctionCall, Message, Origin, Role, ToolCall
 
 _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)

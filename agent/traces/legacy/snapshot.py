@@ -11,11 +11,11 @@ import json
 import math
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import Message
 from agent.redaction.redactor import Redactor
 from agent.sessions import tool_lists

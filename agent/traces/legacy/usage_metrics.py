@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
 from agent.hub.hardware import space_price
+from agent.light_dataclass import dataclass
 from agent.traces.legacy.messages import aware_time
 from agent.traces.saying import is_number, number
 

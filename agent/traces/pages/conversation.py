@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import Message, Origin
 from agent.protocol.untrusted import as_read
 from agent.traces.pages.facts import Cost, charge_in, cost_of, facts_of, was_denied

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from agent.light_dataclass import dataclass
 from agent.protocol.money import format_usd
 from agent.sessions.summary import Charge, charge_of
 from agent.traces.timeline import Happening, ModelCall, Outcome, Said, Timeline

@@ -7,12 +7,13 @@ is missing; and it has a certain number of steps at most.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.light_dataclass import dataclass
 from agent.protocol.counting import counted
 from agent.protocol.messages import utc_stamp
 from agent.redaction.redactor import Redactor

@@ -6,10 +6,11 @@ Whole, whatever its size: how much of a text fits on a page is for the page to s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import Origin
 from agent.traces.pages.facts import Cost
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from agent.hub.account import HubAccount, Threshold
 from agent.hub.errors import HubError
+from agent.light_dataclass import dataclass
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -9,9 +9,9 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from agent.light_dataclass import dataclass
 from agent.protocol.private_files import make_private_dir
 from agent.redaction.redactor import Redactor
 from agent.traces.claude_code import is_trace, lines

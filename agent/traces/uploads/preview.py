@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from agent.light_dataclass import dataclass
 from agent.redaction.redactor import Finding, RedactionError, Redactor
 from agent.sessions.errors import SessionError
 from agent.traces import claude_code

@@ -19,7 +19,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +27,7 @@ from agent.config import ConfigError, cache_dir, load_config
 from agent.hub.account import HubAccount, Who
 from agent.hub.tokens import resolve_hf_token
 from agent.hub.whose import remember_user
+from agent.light_dataclass import dataclass
 from agent.protocol.private_files import make_private_dir
 from agent.redaction.live import LiveSecrets, child_environment
 from agent.redaction.redactor import RedactionError, Redactor

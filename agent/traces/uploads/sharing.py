@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from agent.config import Config
+from agent.light_dataclass import dataclass
 
 TargetName = Literal["personal", "organization"]
 

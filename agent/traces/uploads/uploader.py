@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from agent.hub.account import HubAccount
 from agent.hub.errors import HubError
 from agent.hub.repos import MAIN, Repo, commit_files
+from agent.light_dataclass import dataclass
 from agent.protocol.messages import utc_now
 from agent.protocol.pauses import pause_s
 from agent.redaction.redactor import RedactionError, Redactor

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from enum import Enum
 from typing import Any, Literal
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ApprovalItem
 from agent.protocol.operations import ApprovalAnswer
 from agent.ui.approval.bodies import body_of

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rich.text import Text
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ApprovalItem
 from agent.ui.diff_view import preview_text, without_file_lines
 from agent.ui.sanitize import escaped

@@ -6,7 +6,6 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from prompt_toolkit import search
@@ -27,6 +26,7 @@ from prompt_toolkit.layout.processors import (
 )
 from prompt_toolkit.widgets import SearchToolbar
 
+from agent.light_dataclass import dataclass
 from agent.ui.composer.completion import CommandHint, ComposerCompleter
 from agent.ui.composer.files import FileIndex
 from agent.ui.composer.history import History

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from rich.console import Console
 from rich.text import Text
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ToolLog
 from agent.ui.live.rows import Row, cut_row
 from agent.ui.notices import is_counter, tokens_text

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
 
+from agent.light_dataclass import dataclass
 from agent.protocol.events import ApprovalItem, ToolCallStarted, ToolOutput, ToolProgress, ToolStateChange
 from agent.ui.hub_lines import named_again
 from agent.ui.live.progress import bar_line, tail_lines

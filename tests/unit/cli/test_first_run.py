@@ -15,8 +15,7 @@ from prompt_toolkit.input.defaults import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from agent.cli.first_run import FirstChoice, ask_for_model
-from agent.llm.auto import ROUTER_MODEL
-from agent.llm.replay import DEMO
+from agent.llm.auto import DEMO, ROUTER_MODEL
 from tests.fakes.http_base import HttpFake
 
 TOKEN = "hf_" + "a" * 34

@@ -51,6 +51,9 @@ def desk() -> Desk:
 
 
 async def test_lines_typed_while_nothing_runs_are_worked_off_in_order(desk: Desk) -> None:
+    desk.keyboard.submitted("before all")
+    assert [*desk.keyboard.typed_ahead] == ["before all"]  # in sight, as nobody takes it yet
+    assert await desk.keyboard.next_line() == "before all"
     desk.keyboard.submitted("one")
     desk.keyboard.submitted("two")
     desk.keyboard.typed_ahead.append("typed before")

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from agent.cli.gc_command import run_gc
-from agent.cli.ps_command import run_ps, still_running_lines
+from agent.cli.left_running import still_running_lines
+from agent.cli.ps_command import run_ps
 from agent.compute.leases import LeaseStore, this_process
 from agent.compute.local import LocalProcesses
 from agent.protocol.compute import ComputeError, Status, Work

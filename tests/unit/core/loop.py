@@ -144,7 +144,7 @@ async def running(
         submission_loop(
             submissions,
             events,
-            Config(**settings),
+            Config.of(settings),
             place,
             tool_router=None if tools is None else ToolRouter(tools),
             session_holder=holder,

@@ -28,7 +28,8 @@ async def started(tmp_path: Path, *, headless: bool, **destinations: Any) -> Loo
         auto_event_types=["approval_required", "turn_complete"],
         destinations={name: Destination(**flags, **fields) for name, fields in destinations.items()},
     )
-    config = Config(model_name=write_script(tmp_path, [{"text": "Hello."}]), yolo_mode=True, messaging=messaging)
+    model = write_script(tmp_path, [{"text": "Hello."}])
+    config = Config.of({"model_name": model, "yolo_mode": True, "messaging": messaging})
     submissions: asyncio.Queue[Submission] = asyncio.Queue()
     events: asyncio.Queue[Event] = asyncio.Queue()
     holder: list[Session | None] = [None]

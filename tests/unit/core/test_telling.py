@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from agent.llm import litellm_backend
 from agent.protocol.events import (
     ApprovalRequired,
     AssistantChunk,
@@ -220,13 +219,28 @@ async def test_a_check_that_fails_itself_leaves_the_decision_to_the_person(tmp_p
 async def test_a_stopped_answer_of_a_local_model_is_known_to_cost_nothing(
     tmp_path: Path, openai_server: FakeOpenAI
 ) -> None:
-    await asyncio.to_thread(litellm_backend.load)
-    openai_server.script_function(lambda _request: reply.stall_after(2))
-    environ = {"VLLM_BASE_URL": openai_server.url}
-    async with running(tmp_path, environ=environ, model_name="vllm/model", context_window=32_000) as loop:
+    paid = await paid_for_stopping(tmp_path, openai_server, "vllm/model", {"VLLM_BASE_URL": openai_server.url})
+    assert (paid.cost_usd, paid.cost_known, paid.charged_usd) == (0.0, True, 0.0)
+
+
+async def test_a_stopped_answer_is_charged_by_its_price_although_no_cap_had_it_asked_for(
+    tmp_path: Path, openai_server: FakeOpenAI
+) -> None:
+    """The dearest price there is would be hundreds of times as much."""
+    environ = {"OPENAI_BASE_URL": openai_server.base_url, "OPENAI_API_KEY": "sk-x"}
+    paid = await paid_for_stopping(tmp_path, openai_server, "openai/gpt-4o-mini", environ)
+    assert not paid.cost_known
+    assert 0 < paid.charged_usd < 0.01
+
+
+async def paid_for_stopping(tmp_path: Path, server: FakeOpenAI, model_name: str, environ: dict[str, str]) -> LLMCall:
+    """What is told of the first call of a session, which is stopped in the middle of its answer."""
+    server.script_function(lambda _request: reply.stall_after(2))
+    async with running(tmp_path, environ=environ, model_name=model_name, context_window=32_000) as loop:
         await loop.submit(OpType.USER_INPUT, text="go")
         await loop.until(AssistantChunk)
         loop.session.cancel()
         await loop.until(Interrupted)
         (paid,) = loop.of(LLMCall)
-        assert (paid.cost_usd, paid.cost_known, paid.charged_usd) == (0.0, True, 0.0)
+        assert isinstance(paid, LLMCall)
+        return paid

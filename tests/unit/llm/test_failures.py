@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.llm.classification import classify
+from agent.llm.failure_rules import is_billing_error, is_inference_billing_error
 from agent.llm.failures import (
     _LLM_RATE_LIMIT_RETRY_DELAYS,
     _LLM_RETRY_DELAYS,
@@ -21,9 +23,6 @@ from agent.llm.failures import (
     LLMError,
     LLMFailure,
     ProviderError,
-    classify,
-    is_billing_error,
-    is_inference_billing_error,
     retry_delay_s,
 )
 from agent.llm.litellm_backend import load

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from agent.llm.failures import FailureKind, LLMFailure, classify
+from agent.llm.classification import classify
+from agent.llm.failures import FailureKind, LLMFailure
 from agent.llm.litellm_backend import load
 from agent.llm.params import _resolve_llm_params, resolve_route
 from agent.llm.providers import PROVIDERS, RouteKind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from agent.llm.client import LLMClient
-from agent.llm.sse_stream import BURST_BYTES, PAUSE_S, MergedStream, merge_events
+from agent.llm.sse_stream import BURST_BYTES, MOST_GATHERED_BYTES, PAUSE_S, MergedStream, merge_events
 from tests.fakes import reply
 from tests.fakes.anthropic_server import FakeAnthropic
 from tests.fakes.openai_server import FakeOpenAI
@@ -20,15 +21,17 @@ EVENT = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
 
 
 class Reads(httpx.AsyncByteStream):
-    """Gives one read after the other, each `delay_s` after the last."""
+    """Gives one read after the other: all of them at once, or each when the last has been taken."""
 
-    def __init__(self, time: Time, reads: list[bytes], delay_s: float = 0.0) -> None:
-        self.time, self.reads, self.delay_s, self.closed = time, reads, delay_s, False
+    def __init__(self, reads: list[bytes], *, at_once: bool = False) -> None:
+        self.reads, self.at_once, self.given, self.closed = reads, at_once, 0, False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for read in self.reads:
-            self.time.now_s += self.delay_s
+            self.given += 1
             yield read
+            for _ in range(0 if self.at_once else 10):
+                await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         self.closed = True
@@ -63,20 +66,59 @@ async def read(time: Time, source: Reads, reader_s: float = 0.0) -> list[bytes]:
 
 async def test_words_gather_after_the_second_read() -> None:
     time = Time()
-    assert await read(time, Reads(time, [EVENT] * 4)) == [EVENT] * 4
+    assert await read(time, Reads([EVENT] * 4)) == [EVENT] * 4
     assert time.pauses_s == pytest.approx([PAUSE_S] * 3)
+
+
+async def test_what_is_there_already_comes_as_one_piece() -> None:
+    """httpx gives each HTTP chunk by itself, although many have come with one read of the socket."""
+    time = Time()
+    (piece,) = await read(time, Reads([EVENT] * 4, at_once=True))
+    assert piece.count(b"data:") == 1
+    assert b'"aaaa"' in piece
+    assert not time.pauses_s
+
+
+async def test_a_server_waits_for_a_slow_reader() -> None:
+    time, source = Time(), Reads([EVENT * 1000] * 100, at_once=True)
+    stream = MergedStream(source, sleep=time.sleep, clock=time.clock)
+    async for _ in stream:
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        break
+    assert source.given * len(EVENT) * 1000 < 2 * MOST_GATHERED_BYTES
+    await stream.aclose()
+
+
+async def test_what_breaks_the_connection_comes_after_what_was_read() -> None:
+    class Breaking(Reads):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield EVENT
+            raise httpx.ReadError("reset")
+
+    pieces = aiter(MergedStream(Breaking([])))
+    assert await anext(pieces) == EVENT
+    with pytest.raises(httpx.ReadError):
+        await anext(pieces)
+
+
+@pytest.mark.parametrize("end", [b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n', b"data: [DONE]\n\n"])
+async def test_nothing_gathers_behind_the_end(end: bytes) -> None:
+    time = Time()
+    await read(time, Reads([EVENT, EVENT, end, EVENT, EVENT]))
+    assert time.pauses_s == pytest.approx([PAUSE_S])
 
 
 async def test_a_burst_is_read_without_a_pause() -> None:
     time = Time()
-    pieces = await read(time, Reads(time, [EVENT * (BURST_BYTES // len(EVENT) + 1)] * 3))
+    pieces = await read(time, Reads([EVENT * (BURST_BYTES // len(EVENT) + 1)] * 3))
     assert [piece.count(b"data:") for piece in pieces] == [1, 1, 1]
     assert not time.pauses_s
 
 
 async def test_a_reader_slower_than_the_pause_never_waits() -> None:
     time = Time()
-    await read(time, Reads(time, [EVENT] * 4), reader_s=PAUSE_S)
+    await read(time, Reads([EVENT] * 4), reader_s=PAUSE_S)
     assert not time.pauses_s
 
 
@@ -91,7 +133,7 @@ async def test_a_reader_slower_than_the_pause_never_waits() -> None:
     ],
 )
 def test_only_a_plain_stream_of_events_is_touched(status: int, headers: dict[str, str], is_merged: bool) -> None:
-    response = httpx.Response(status, headers=headers, stream=Reads(Time(), []))
+    response = httpx.Response(status, headers=headers, stream=Reads([]))
     merge_events(response)
     assert isinstance(response.stream, MergedStream) == is_merged
 

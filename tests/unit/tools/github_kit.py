@@ -16,7 +16,7 @@ from agent.web.client import WebClient
 from tests.fakes.github import FakeGitHub
 from tests.unit.tools.conftest import FakeSession
 
-MakeSpec = Callable[[WebClient, Mapping[str, str]], ToolSpec]
+MakeSpec = Callable[[Callable[[], WebClient], Mapping[str, str]], ToolSpec]
 
 
 class Clock:
@@ -52,7 +52,7 @@ class Desk:
 
     async def call(self, make_spec: MakeSpec, **arguments: Any) -> ToolResult:
         """Call a tool as a model would: through the router, its output marked as data where it is."""
-        router = ToolRouter([spec := make_spec(self.web, self.environ)])
+        router = ToolRouter([spec := make_spec(lambda: self.web, self.environ)])
         given = router.loosened(spec.name, arguments)
         result = await router.call_tool(spec.name, given, self.session, "call-1")
         self.github.check()
@@ -60,7 +60,7 @@ class Desk:
 
     async def raw(self, make_spec: MakeSpec, **arguments: Any) -> ToolResult:
         """What the tool itself returns, with output and advice apart."""
-        result = await self.session.call(make_spec(self.web, self.environ), **arguments)
+        result = await self.session.call(make_spec(lambda: self.web, self.environ), **arguments)
         self.github.check()
         return result
 

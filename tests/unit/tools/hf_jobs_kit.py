@@ -171,7 +171,7 @@ class Bench:
 
     def remade(self, **more: Any) -> Bench:
         """The same with other arguments of `hf_jobs_spec`."""
-        return replace(self, spec=hf_jobs_spec(self.account, self.jobs, **more))
+        return replace(self, spec=hf_jobs_spec(self.account, lambda: self.jobs, **more))
 
 
 @contextlib.contextmanager
@@ -185,5 +185,5 @@ def made_bench(tmp_path: Path, sleep: Callable[[float], Awaitable[None]] = no_sl
         jobs = HfJobs(account, sleep=sleep)
         desk = Desk(jobs, logs)
         session = JobSession(workspace, tmp_path / "spill", secrets=LiveSecrets({"HF_TOKEN": TOKEN}), compute=desk)
-        yield Bench(hub, account, jobs, desk, session, hf_jobs_spec(account, jobs))
+        yield Bench(hub, account, jobs, desk, session, hf_jobs_spec(account, lambda: jobs))
         hub.check()

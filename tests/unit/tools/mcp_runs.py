@@ -37,7 +37,7 @@ async def connected(place: Place, config: dict[str, Any], **more: Any) -> AsyncI
 
 
 def make(place: Place, config: dict[str, Any], **more: Any) -> RemoteServer:
-    entry = McpServer.model_validate(config)
+    entry = McpServer.of(config)
     secrets = LiveSecrets({}, {f"S{i}": value for i, value in enumerate(secrets_of(entry))})
     return RemoteServer("fake", entry, place, scrub=secrets.scrub, **more)
 
@@ -49,7 +49,7 @@ async def call(server: RemoteServer, session: FakeSession, name: str, /, **argum
 
 
 def servers_of(session: FakeSession, tmp_path: Path, configs: dict[str, Any], **more: Any) -> McpServers:
-    configured = {name: McpServer.model_validate(config) for name, config in configs.items()}
+    configured = {name: McpServer.of(config) for name, config in configs.items()}
     return McpServers(configured, Place(session.workspace, session.child_env, tmp_path / "logs"), **more)
 
 

@@ -50,7 +50,7 @@ async def papers_at(session: FakeSession, cache_dir: Path, token: str | None = N
             now[0] += seconds
 
         papers.web = web = WebClient(AnswerCache(cache_dir / "web.sqlite"), sleep=sleep, clock=lambda: now[0])
-        papers.spec = hf_papers_spec(web, papers.environ, token)
+        papers.spec = hf_papers_spec(lambda: web, papers.environ, token)
         try:
             yield papers
         finally:

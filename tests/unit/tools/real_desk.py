@@ -150,7 +150,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
         specs = [
             hf_repo_files_spec(account),
             hf_repo_git_spec(account),
-            hf_jobs_spec(account, jobs, seed_trackio=partial(seed_dashboard, account)),
+            hf_jobs_spec(account, lambda: jobs, seed_trackio=partial(seed_dashboard, account)),
             *sandbox_specs(sandboxes),
         ]
         by_name = {spec.name: spec for spec in specs}

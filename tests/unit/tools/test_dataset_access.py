@@ -33,7 +33,7 @@ async def web() -> AsyncIterator[WebClient]:
 
 
 async def _look(web: WebClient, server: DatasetsServer, token: str | None = None, **more: str) -> ToolResult:
-    spec = hf_inspect_dataset_spec(web, server.environ, token)
+    spec = hf_inspect_dataset_spec(lambda: web, server.environ, token)
     result = await FakeSession(Path(), Path()).call(spec, dataset="org/data", **more)
     assert token is None or token not in repr(result)
     return result

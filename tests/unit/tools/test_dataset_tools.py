@@ -53,7 +53,7 @@ async def web() -> AsyncIterator[WebClient]:
 
 @pytest.fixture
 def spec(server: DatasetsServer, web: WebClient) -> ToolSpec:
-    return hf_inspect_dataset_spec(web, server.environ, None)
+    return hf_inspect_dataset_spec(lambda: web, server.environ, None)
 
 
 async def _look(spec: ToolSpec, session: FakeSession, **arguments: Any) -> ToolResult:
@@ -455,7 +455,7 @@ async def test_warnings_name_what_to_be_careful_about(
         readers=frozenset([GOOD_TOKEN]),
     )
 
-    result = await _look(hf_inspect_dataset_spec(web, server.environ, GOOD_TOKEN), session)
+    result = await _look(hf_inspect_dataset_spec(lambda: web, server.environ, GOOD_TOKEN), session)
 
     advice = result.advice
     assert "single split" in advice

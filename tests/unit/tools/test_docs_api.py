@@ -83,14 +83,14 @@ async def web() -> AsyncIterator[WebClient]:
 
 def test_the_spec_is_the_same_whatever_the_hub_says(web: WebClient) -> None:
     """Defect 13: nothing is asked when the tool is made, and its schema names no tags."""
-    spec = find_hf_api_spec(web, {})
-    assert spec.parameters == find_hf_api_spec(web, {"HF_ENDPOINT": "http://127.0.0.1:1"}).parameters
+    spec = find_hf_api_spec(lambda: web, {})
+    assert spec.parameters == find_hf_api_spec(lambda: web, {"HF_ENDPOINT": "http://127.0.0.1:1"}).parameters
     assert "enum" not in spec.parameters["properties"]["tag"]
 
 
 async def test_words_of_a_path(web: WebClient, site: DocsSite, session: FakeSession) -> None:
     """Defect 12: whoami was not found, because paths were not searched."""
-    result = await session.call(find_hf_api_spec(web, {"HF_ENDPOINT": site.url}), query="whoami")
+    result = await session.call(find_hf_api_spec(lambda: web, {"HF_ENDPOINT": site.url}), query="whoami")
     assert "1 endpoint\n" in result.output
     assert "## 1. GET /api/whoami-v2" in result.output
     assert f"curl '{site.url}/api/whoami-v2' \\\n  -H \"Authorization: Bearer $HF_TOKEN\"" in result.output
@@ -99,7 +99,7 @@ async def test_words_of_a_path(web: WebClient, site: DocsSite, session: FakeSess
 
 
 async def test_one_of_both_is_needed(web: WebClient, site: DocsSite, session: FakeSession) -> None:
-    result = await session.call(find_hf_api_spec(web, {"HF_ENDPOINT": site.url}), query=" ")
+    result = await session.call(find_hf_api_spec(lambda: web, {"HF_ENDPOINT": site.url}), query=" ")
     assert not result.ok
     assert "`query`" in result.output and "`tag`" in result.output
     assert site.requests == []
@@ -107,7 +107,7 @@ async def test_one_of_both_is_needed(web: WebClient, site: DocsSite, session: Fa
 
 async def test_tags(web: WebClient, site: DocsSite, session: FakeSession) -> None:
     """Defect 12: a tag is that tag, not every tag that contains it."""
-    spec = find_hf_api_spec(web, {"HF_ENDPOINT": site.url})
+    spec = find_hf_api_spec(lambda: web, {"HF_ENDPOINT": site.url})
     exact = await session.call(spec, tag="Webhooks")
     assert "2 endpoints with the tag webhooks" in exact.output
     near = await session.call(spec, tag="webhook")
@@ -127,7 +127,7 @@ async def test_tags(web: WebClient, site: DocsSite, session: FakeSession) -> Non
 
 
 async def test_nothing_found_is_no_failure(web: WebClient, site: DocsSite, session: FakeSession) -> None:
-    result = await session.call(find_hf_api_spec(web, {"HF_ENDPOINT": site.url}), query="zebra")
+    result = await session.call(find_hf_api_spec(lambda: web, {"HF_ENDPOINT": site.url}), query="zebra")
     assert result.ok
     assert "No endpoint has any word of 'zebra'" in result.output
 
@@ -136,7 +136,7 @@ async def test_many_hits_are_shown_in_short(web: WebClient, site: DocsSite, sess
     """Defect 11: a tag of 400 endpoints was printed whole."""
     paths = {f"/api/thing-{n}": {"get": endpoint(f"Thing {n} " + "words " * 50, "things")} for n in range(400)}
     site.texts[PATH] = json.dumps({**DOCUMENT, "paths": paths})
-    result = await session.call(find_hf_api_spec(web, {"HF_ENDPOINT": site.url}), tag="things")
+    result = await session.call(find_hf_api_spec(lambda: web, {"HF_ENDPOINT": site.url}), tag="things")
     assert "400 endpoints" in result.output
     assert "## Others, in short" in result.output
     assert "more: ask with more words" in result.output
@@ -161,7 +161,7 @@ async def test_it_is_read_once_and_again_after_a_day(web: WebClient, site: DocsS
 @pytest.mark.parametrize("text", ["<html>", "[]", '{"paths": {}}', "[" * 100_000])
 async def test_what_is_no_description(web: WebClient, site: DocsSite, session: FakeSession, text: str) -> None:
     """Defect 13: a failure is told, and the tool is there at the next call."""
-    spec = find_hf_api_spec(web, {"HF_ENDPOINT": site.url})
+    spec = find_hf_api_spec(lambda: web, {"HF_ENDPOINT": site.url})
     site.texts[PATH] = text
     failed = await session.call(spec, query="whoami")
     assert not failed.ok
@@ -173,7 +173,7 @@ async def test_what_is_no_description(web: WebClient, site: DocsSite, session: F
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_the_commands_work(web: WebClient, site: DocsSite, session: FakeSession) -> None:
     """Defect 12: what a shell makes of them is what the API describes."""
-    spec = find_hf_api_spec(web, {"HF_ENDPOINT": site.url})
+    spec = find_hf_api_spec(lambda: web, {"HF_ENDPOINT": site.url})
 
     async def run(query: str) -> Any:
         shown = (await session.call(spec, query=query)).output
@@ -193,6 +193,6 @@ async def test_the_commands_work(web: WebClient, site: DocsSite, session: FakeSe
 
 async def test_a_score_that_says_nothing_is_left_out(web: WebClient, site: DocsSite, session: FakeSession) -> None:
     site.texts[PATH] = json.dumps({**DOCUMENT, "paths": {"/api/whoami-v2": {"get": endpoint("Who is asking", "auth")}}})
-    result = await session.call(find_hf_api_spec(web, {"HF_ENDPOINT": site.url}), query="whoami")
+    result = await session.call(find_hf_api_spec(lambda: web, {"HF_ENDPOINT": site.url}), query="whoami")
     assert "1. GET /api/whoami-v2" in result.output
     assert "Relevance" not in result.output

@@ -67,7 +67,7 @@ class Shelf:
 
     async def explore(self, session: FakeSession, **arguments: Any) -> ToolResult:
         """A call as the session makes it."""
-        router = ToolRouter([explore_hf_docs_spec(self.library)])
+        router = ToolRouter([explore_hf_docs_spec(lambda: self.library)])
         loosened = router.loosened("explore_hf_docs", {"endpoint": "trl", **arguments})
         return await router.call_tool("explore_hf_docs", loosened, session, "call-1")
 
@@ -331,7 +331,9 @@ async def test_gradio_is_searched_here(shelf: Shelf, session: FakeSession) -> No
     shelf.site.texts["/gradio/guides/quickstart"] = "<main><h1>Quickstart</h1><p>Install it with pip.</p></main>"
     result = await shelf.explore(session, endpoint="gradio", query="chatbot multimodal")
     assert f"1. **ChatInterface**\n   URL: {shelf.site.url}/gradio/llms.txt#chatinterface\n" in result.output
-    page = await session.call(fetch_hf_docs_spec(shelf.library), url=f"{shelf.site.url}/gradio/llms.txt#chatinterface")
+    page = await session.call(
+        fetch_hf_docs_spec(lambda: shelf.library), url=f"{shelf.site.url}/gradio/llms.txt#chatinterface"
+    )
     assert page.output.startswith("### ChatInterface")
     assert "**Quickstart**" in (await shelf.explore(session, endpoint="gradio", query="install pip")).output
 
@@ -358,8 +360,8 @@ async def test_the_token_goes_to_no_other_host(shelf: Shelf, session: FakeSessio
         library = DocsLibrary(shelf.web, environ, token="hf_secret")
         gradio.texts["/moved.md"] = "# Moved\n"
         shelf.site.redirects["/docs/trl/moved.md"] = f"{gradio.url}/moved.md"
-        explored = await session.call(explore_hf_docs_spec(library), endpoint="gradio")
-        moved = await session.call(fetch_hf_docs_spec(library), url="/docs/trl/moved")
+        explored = await session.call(explore_hf_docs_spec(lambda: library), endpoint="gradio")
+        moved = await session.call(fetch_hf_docs_spec(lambda: library), url="/docs/trl/moved")
         assert explored.ok and moved.ok
         assert shelf.site.asked("/docs/trl/moved.md")[0].headers["authorization"] == "Bearer hf_secret"
         assert gradio.requests and not any("authorization" in request.headers for request in gradio.requests)

@@ -37,7 +37,9 @@ async def library(site: DocsSite, tmp_path: Path) -> AsyncIterator[DocsLibrary]:
 
 
 async def test_a_whole_page(library: DocsLibrary, session: FakeSession, site: DocsSite) -> None:
-    result = await session.call(fetch_hf_docs_spec(library), url="https://huggingface.co/docs/trl/short?x=1#short")
+    result = await session.call(
+        fetch_hf_docs_spec(lambda: library), url="https://huggingface.co/docs/trl/short?x=1#short"
+    )
     assert (result.ok, result.output) == (True, "# Short\n\nall of it\n")
     assert result.source == f"{site.url}/docs/trl/short"
     assert result.advice == "This is the whole page (19 characters)."
@@ -46,7 +48,7 @@ async def test_a_whole_page(library: DocsLibrary, session: FakeSession, site: Do
 
 async def test_a_long_page_in_pieces(library: DocsLibrary, session: FakeSession) -> None:
     """Defect 11: upstream's pages were unlimited."""
-    fetch = fetch_hf_docs_spec(library)
+    fetch = fetch_hf_docs_spec(lambda: library)
     offset, parts = 0, []
     while True:
         piece = await session.call(fetch, url="/docs/trl/long", offset=offset)
@@ -64,7 +66,7 @@ async def test_a_long_page_in_pieces(library: DocsLibrary, session: FakeSession)
 
 
 async def test_a_heading(library: DocsLibrary, session: FakeSession) -> None:
-    fetch = fetch_hf_docs_spec(library)
+    fetch = fetch_hf_docs_spec(lambda: library)
     result = await session.call(fetch, url="/docs/trl/long#the-end")
     assert result.output == "## The end\n\nlast words\n"
     unknown = await session.call(fetch, url="/docs/trl/long#nowhere")
@@ -75,8 +77,8 @@ async def test_a_heading(library: DocsLibrary, session: FakeSession) -> None:
 async def test_a_page_of_an_indexed_book_is_not_asked_for_again(
     library: DocsLibrary, session: FakeSession, site: DocsSite
 ) -> None:
-    await session.call(explore_hf_docs_spec(library), endpoint="trl")
-    fetch = fetch_hf_docs_spec(library)
+    await session.call(explore_hf_docs_spec(lambda: library), endpoint="trl")
+    fetch = fetch_hf_docs_spec(lambda: library)
     for url in ("/docs/trl/short", "/docs/trl/v1.0.0/short", "/docs/trl/en/short.md"):
         assert (await session.call(fetch, url=url)).output == "# Short\n\nall of it\n"
     assert len(site.requests) == 1
@@ -87,13 +89,13 @@ async def test_a_page_of_an_indexed_book_is_not_asked_for_again(
 
 async def test_a_page_that_is_only_there_as_html(library: DocsLibrary, session: FakeSession, site: DocsSite) -> None:
     site.texts["/blog/x"] = "<html><main><h1>Post</h1><p>Words.</p></main></html>"
-    result = await session.call(fetch_hf_docs_spec(library), url="https://huggingface.co/blog/x")
+    result = await session.call(fetch_hf_docs_spec(lambda: library), url="https://huggingface.co/blog/x")
     assert result.output == "# Post\n\nWords."
     assert not any("authorization" in request.headers for request in site.requests)  # that is for /docs and /learn
 
 
 async def test_a_page_that_is_not_there(library: DocsLibrary, session: FakeSession) -> None:
-    result = await session.call(fetch_hf_docs_spec(library), url="/docs/trl/nothing")
+    result = await session.call(fetch_hf_docs_spec(lambda: library), url="/docs/trl/nothing")
     assert not result.ok
     assert "/docs/trl/nothing answers with HTTP 404" in result.output
     assert "explore_hf_docs" in result.output
@@ -101,7 +103,7 @@ async def test_a_page_that_is_not_there(library: DocsLibrary, session: FakeSessi
 
 async def test_the_sites_own_words_when_it_fails(library: DocsLibrary, session: FakeSession, site: DocsSite) -> None:
     site.failing["/docs/trl/short.md"] = 500
-    result = await session.call(fetch_hf_docs_spec(library), url="/docs/trl/short")
+    result = await session.call(fetch_hf_docs_spec(lambda: library), url="/docs/trl/short")
     assert not result.ok
     assert "HTTP 500" in result.output
     assert "working hard to fix it" in result.output
@@ -127,7 +129,7 @@ async def test_addresses_that_are_not_visited(
 ) -> None:
     """Defect 1: upstream sent the token to any address."""
     before = len(site.requests)
-    result = await session.call(fetch_hf_docs_spec(library), url=url)
+    result = await session.call(fetch_hf_docs_spec(lambda: library), url=url)
     assert not result.ok
     assert len(site.requests) == before
 
@@ -137,7 +139,7 @@ async def test_a_redirect_out_is_not_followed(library: DocsLibrary, session: Fak
     with DocsSite() as other:
         other.texts["/docs/x.md"] = "inside"
         site.redirects["/docs/trl/out.md"] = f"{other.url}/docs/x.md"
-        result = await session.call(fetch_hf_docs_spec(library), url="/docs/trl/out")
+        result = await session.call(fetch_hf_docs_spec(lambda: library), url="/docs/trl/out")
         assert not result.ok
         assert "may not be visited" in result.output
         assert other.requests == []

@@ -14,12 +14,12 @@ from agent.tools.arguments import ArgumentError
 from agent.tools.docs.addresses import is_hub_docs, page_address
 from agent.tools.docs.curl import curl_command
 from agent.tools.docs.html_pages import sidebar_pages, text_of
-from agent.tools.docs.libraries import GLOSSES, packages_of
+from agent.tools.docs.libraries import packages_of
 from agent.tools.docs.llms_txt import MAX_PAGES, read_pages
 from agent.tools.docs.openapi import read_api
 from agent.tools.docs.passages import MAX_HEADINGS, MAX_PASSAGE_CHARS, heading_offset, passages_of
 from agent.tools.docs.words import match_expression, name_parts
-from agent.tools.docs_tools import EXPLORE_PARAMETERS
+from agent.tools.docs_tools import EXPLORE_PARAMETERS, GLOSSES
 
 TEXTS = st.lists(
     st.sampled_from(["# A", "## B c", "```", "~~~", "", "text", "x" * 700, "y" * 4000, "# in code?", "| a | b |"]),

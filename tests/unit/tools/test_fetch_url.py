@@ -94,11 +94,11 @@ class Reader:
 
     async def __call__(self, url: str, **arguments: Any) -> ToolResult:
         """The tool's own result."""
-        return await self.session.call(fetch_url_spec(self.web, {}, [self.site.host]), url=url, **arguments)
+        return await self.session.call(fetch_url_spec(lambda: self.web, {}, [self.site.host]), url=url, **arguments)
 
     async def as_shown(self, url: str) -> ToolResult:
         """What the model is shown."""
-        router = ToolRouter([fetch_url_spec(self.web, {}, [self.site.host])])
+        router = ToolRouter([fetch_url_spec(lambda: self.web, {}, [self.site.host])])
         return await router.call_tool("fetch_url", {"url": url}, self.session, "c")
 
 
@@ -222,7 +222,7 @@ async def test_parts_of_a_long_page_join_to_the_whole_and_are_downloaded_once(
     text = "".join(f"line {n} with some words\n" for n in range(2000))
     url = site.serve("/long", text.encode(), "text/plain")
     web = WebClient(AnswerCache(tmp_path / "web.sqlite"), sleep=no_sleep)
-    spec = fetch_url_spec(web, {}, [site.host])
+    spec = fetch_url_spec(lambda: web, {}, [site.host])
     whole, offset, calls = "", 0, 0
     while offset < len(text.strip()):
         result = await session.call(spec, url=url, offset=offset, max_chars=20_000)
@@ -400,7 +400,7 @@ async def test_a_redirect_to_another_loopback_port_is_refused_before_it_is_asked
     ],
 )
 async def test_addresses_that_are_never_visited(session: FakeSession, web: WebClient, url: str) -> None:
-    result = await session.call(fetch_url_spec(web, {}), url=url)
+    result = await session.call(fetch_url_spec(lambda: web, {}), url=url)
     assert not result.ok
     assert result.output
 
@@ -409,13 +409,13 @@ async def test_the_site_itself_is_refused_unless_the_person_allows_it(
     session: FakeSession, web: WebClient, site: SiteFake
 ) -> None:
     url = site.html("/", "<p>inside")
-    refused = await session.call(fetch_url_spec(web, {}), url=url)
+    refused = await session.call(fetch_url_spec(lambda: web, {}), url=url)
     assert not refused.ok
     assert "fetch_private_hosts" in refused.output
-    other_port = await session.call(fetch_url_spec(web, {}, ["127.0.0.1"]), url=url)
+    other_port = await session.call(fetch_url_spec(lambda: web, {}, ["127.0.0.1"]), url=url)
     assert not other_port.ok
     assert site.requests == []
-    assert (await session.call(fetch_url_spec(web, {}, [site.host]), url=url)).ok
+    assert (await session.call(fetch_url_spec(lambda: web, {}, [site.host]), url=url)).ok
 
 
 def test_a_public_page_cannot_lead_to_the_persons_own_hosts() -> None:
@@ -428,7 +428,7 @@ def test_a_public_page_cannot_lead_to_the_persons_own_hosts() -> None:
 
 async def test_no_token_and_no_cookie_is_sent(session: FakeSession, web: WebClient, site: SiteFake) -> None:
     url = site.html("/", "<p>x", headers={"Set-Cookie": "a=b"})
-    spec = fetch_url_spec(web, {"HF_TOKEN": "hf_secret", "GITHUB_TOKEN": "gh"}, [site.host])
+    spec = fetch_url_spec(lambda: web, {"HF_TOKEN": "hf_secret", "GITHUB_TOKEN": "gh"}, [site.host])
     await session.call(spec, url=url)
     await session.call(spec, url=url)
     for request in site.requests:

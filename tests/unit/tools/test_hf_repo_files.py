@@ -13,7 +13,8 @@ import pytest
 
 from agent.protocol.tools import ApprovalContext, ToolSpec
 from agent.redaction.live import LiveSecrets
-from agent.tools.hf_repo_files_tool import MAX_READ_CHARS, SHOWN_ENTRIES, hf_repo_files_spec
+from agent.tools.hf_repo_files_tool import MAX_READ_CHARS, hf_repo_files_spec
+from agent.tools.hub_files import SHOWN_ENTRIES
 from agent.tools.hub_words import size_text
 from tests.fakes.hub import FakeHub
 from tests.unit.tools.conftest import FakeSession
@@ -34,7 +35,7 @@ def kept() -> Kept:
 
 @pytest.fixture
 def files(hub: FakeHub, kept: Kept) -> ToolSpec:
-    return hf_repo_files_spec(account_of(hub), kept)
+    return hf_repo_files_spec(account_of(hub), lambda: kept)
 
 
 def put(session: FakeSession, name: str, content: str | bytes = "x") -> Path:

@@ -28,7 +28,7 @@ def kept() -> Kept:
 
 @pytest.fixture
 def git(hub: FakeHub, kept: Kept) -> ToolSpec:
-    return hf_repo_git_spec(account_of(hub), kept)
+    return hf_repo_git_spec(account_of(hub), lambda: kept)
 
 
 # --- what every operation shares -------------------------------------------------------------------------------------

@@ -116,7 +116,9 @@ async def test_the_files_of_an_answer_have_an_end(tmp_path: Path, place: Place, 
 async def test_more_tools_than_a_provider_takes(tmp_path: Path, session: FakeSession) -> None:
     one = stdio_server(tmp_path, name="one", tools=[tool(f"t{n:03}") for n in range(100)])
     two = stdio_server(tmp_path, name="two", tools=[tool(f"t{n:03}") for n in range(200)])
-    servers = servers_of(session, tmp_path, {"one": one.config, "two": two.config})
+    servers = servers_of(
+        session, tmp_path, {"one": {**one.config, "required": True}, "two": {**two.config, "required": True}}
+    )
 
     async def own(_arguments: dict[str, Any], _session: ToolSession, _call_id: str) -> ToolResult:
         return ToolResult("mine")

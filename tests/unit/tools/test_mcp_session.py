@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.core.tools import ToolRouter
-from agent.protocol.events import ApprovalRequired, Interrupted, ToolLog, ToolOutput, TurnComplete
+from agent.protocol.events import ApprovalRequired, ErrorRaised, Interrupted, ToolLog, ToolOutput, TurnComplete
 from agent.protocol.operations import OpType
 from agent.protocol.tools import ToolResult, ToolSession, ToolSpec
 from tests.fakes.mcp_server import StdioServer, stdio_server, text, tool
@@ -26,6 +26,11 @@ def offered(loop: Loop) -> list[str]:
 
 def told(loop: Loop) -> str:
     return "\n".join(payload.log for payload in loop.of(ToolLog))
+
+
+def required(server: StdioServer) -> dict[str, Any]:
+    """Its entry in `mcpServers`: nothing begins without it."""
+    return {**server.config, "required": True}
 
 
 async def own(_arguments: dict[str, Any], _session: ToolSession, _call_id: str) -> ToolResult:
@@ -98,16 +103,64 @@ async def test_a_rule_names_a_tool_as_it_is_registered(tmp_path: Path) -> None:
 async def test_a_server_that_does_not_come_up_is_told_of_and_the_turn_goes_on(tmp_path: Path) -> None:
     broken = stdio_server(tmp_path, name="broken", start="die", stderr="no licence")
     fake = stdio_server(tmp_path, tools=[tool("add")])
-    async with running(tmp_path, [{"text": "Done."}], mcpServers={"b": broken.config, "s": fake.config}) as loop:
+    answers = [calls(call("mcp__b__x"), call("mcp__s__add")), {"text": "Done."}]
+    async with running(tmp_path, answers, mcpServers={"b": broken.config, "s": fake.config}) as loop:
         assert isinstance((await loop.turn()).payload, TurnComplete)
         assert offered(loop) == ["mcp__s__add"]
         assert "MCP server b is not available: " in told(loop)
         assert "no licence" in told(loop)
 
 
-async def test_stopping_while_waiting_for_a_server(tmp_path: Path) -> None:
+async def test_the_first_call_of_the_model_waits_for_no_server(tmp_path: Path) -> None:
+    """With one that never answers, the model has its word at once: it is told that there are tools to wait for."""
     fake = stdio_server(tmp_path, start="silent")
     async with running(tmp_path, [{"text": "Done."}], mcpServers={"s": fake.config}) as loop:
+        assert isinstance((await loop.turn()).payload, TurnComplete)
+        assert offered(loop) == ["mcp__s__wait_for_tools"]
+        assert "Waiting" not in told(loop)
+        assert "wait_for_tools" in json.dumps(loop.session.router.get_tool_specs_for_llm())
+
+
+@pytest.mark.parametrize("headless", [True, False])
+async def test_the_model_waits_for_tools_that_it_needs(tmp_path: Path, headless: bool) -> None:
+    fake = stdio_server(tmp_path, tools=[tool("add", annotations={"readOnlyHint": True})], answers={"add": text("3")})
+    answers = [calls(call("mcp__s__wait_for_tools")), calls(call("mcp__s__add")), {"text": "Done."}]
+    async with running(tmp_path, answers, mcpServers={"s": fake.config}, headless=headless) as loop:
+        assert isinstance((await loop.turn()).payload, TurnComplete)
+        waited, added = [payload.output for payload in loop.of(ToolOutput)]
+        assert waited == "The MCP server s is there: 1 tool, from the next step on."
+        assert "3" in added
+        assert offered(loop) == ["mcp__s__add"]
+
+
+async def test_a_run_ends_that_cannot_do_without_a_server(tmp_path: Path) -> None:
+    broken = stdio_server(tmp_path, start="die", stderr="no licence")
+    async with running(tmp_path, [{"text": "Done."}], mcpServers={"b": required(broken)}) as loop:
+        end = (await loop.turn()).payload
+    assert isinstance(end, ErrorRaised)
+    assert end.error.startswith("MCP server b is required and not available: ")
+    assert "no licence" in end.error
+    assert end.error.endswith("Mend it, or take `required` out of its settings.")
+
+
+async def test_a_conversation_goes_on_without_a_required_server(tmp_path: Path) -> None:
+    broken = stdio_server(tmp_path, start="die")
+    settings: dict[str, Any] = {"mcpServers": {"b": required(broken)}, "headless": False}
+    async with running(tmp_path, [{"text": "Done."}], **settings) as loop:
+        assert isinstance((await loop.turn()).payload, TurnComplete)
+        assert "MCP server b is not available: " in told(loop)
+
+
+async def test_a_required_server_is_there_for_the_first_call(tmp_path: Path) -> None:
+    fake = stdio_server(tmp_path, tools=[tool("add")])
+    async with running(tmp_path, [{"text": "Done."}], mcpServers={"s": required(fake)}) as loop:
+        assert isinstance((await loop.turn()).payload, TurnComplete)
+        assert offered(loop) == ["mcp__s__add"]
+
+
+async def test_stopping_while_waiting_for_a_server(tmp_path: Path) -> None:
+    fake = stdio_server(tmp_path, start="silent")
+    async with running(tmp_path, [{"text": "Done."}], mcpServers={"s": required(fake)}) as loop:
         await loop.submit(OpType.USER_INPUT, text="go")
         while "Waiting for MCP server s." not in told(loop):
             await loop.next()
@@ -158,16 +211,15 @@ async def test_secrets_of_servers_are_nowhere(tmp_path: Path) -> None:
 
 
 async def test_a_late_server_is_there_in_the_next_turn(tmp_path: Path, session: FakeSession) -> None:
-    fake = stdio_server(tmp_path, start="die", tools=[tool("add")])
-    slow = stdio_server(tmp_path, name="slow", start="silent")
-    servers = servers_of(session, tmp_path, {"slow": slow.config, "x": fake.config}, turn_patience_s=0.05)
+    fake = stdio_server(tmp_path, start="silent", tools=[tool("add")])
+    servers = servers_of(session, tmp_path, {"x": fake.config})
     async with ToolRouter([ToolSpec("bash", "", {"type": "object"}, own)], servers) as router:
         router.start_servers(session)  # type: ignore[arg-type]
+        assert await router.begin_turn(session) is True  # type: ignore[arg-type]
+        assert router.names == ("bash", "mcp__x__wait_for_tools")
         assert await router.begin_turn(session) is False  # type: ignore[arg-type]
-        assert router.names == ("bash",)
-        said = [event.log for event in session.emitted if isinstance(event, ToolLog)]
-        assert any(text.startswith("Going on without MCP server") and "slow" in text for text in said)
-        session.emitted.clear()
+        await asyncio.to_thread(wait_until, lambda: bool(fake.heard("start")))
+        servers.hush()
         fake.replan(start="ok")
         status = await servers.reconnect("x")
         assert status is not None
@@ -175,16 +227,34 @@ async def test_a_late_server_is_there_in_the_next_turn(tmp_path: Path, session: 
         assert await router.begin_turn(session) is True  # type: ignore[arg-type]
         assert router.names == ("bash", "mcp__x__add")
         said = [event.log for event in session.emitted if isinstance(event, ToolLog)]
-        assert said == ["MCP server x is there now: 1 tool."]  # and the slow one is not waited for again
+        assert said == ["MCP server x is there now: 1 tool."]
         assert await router.begin_turn(session) is False  # type: ignore[arg-type]
         assert await servers.reconnect("nobody") is None
+
+
+async def test_a_run_of_one_turn_begins_with_servers_when_the_model_is_asked(
+    tmp_path: Path, session: FakeSession
+) -> None:
+    """And takes up what has come before it asks again: there is no next turn."""
+    fake = stdio_server(tmp_path, tools=[tool("add")])
+    servers = servers_of(session, tmp_path, {"x": fake.config}, is_single_turn=True)
+    async with ToolRouter([], servers) as router:
+        router.start_servers(session)  # type: ignore[arg-type]
+        assert await router.begin_turn(session) is True  # type: ignore[arg-type]
+        assert fake.heard("start") == []
+        router.warm()
+        await servers.wait_for(session, ["x"])  # type: ignore[arg-type]
+        assert router.has_news
+        assert await router.take_up_news(session) is True  # type: ignore[arg-type]
+        assert router.names == ("mcp__x__add",)
+        assert not router.has_news
 
 
 async def test_who_does_not_list_its_tools_is_told_of_and_not_waited_for_again(
     tmp_path: Path, session: FakeSession
 ) -> None:
     fake = stdio_server(tmp_path, tools=[tool("busy")], answers={"busy": "busy"})
-    servers = servers_of(session, tmp_path, {"x": fake.config})
+    servers = servers_of(session, tmp_path, {"x": required(fake)})
 
     async def turn() -> tuple[list[str], list[str]]:
         session.emitted.clear()
@@ -199,16 +269,15 @@ async def test_who_does_not_list_its_tools_is_told_of_and_not_waited_for_again(
     assert len(said) == 1
     assert "MCP server x has said that its tools have changed, but does not list them now" in said[0]
     assert await turn() == (["mcp__x__busy"], [])  # asked beside it
-    async with asyncio.timeout(10):
-        while servers.statuses()[0].tools < 2:
-            await asyncio.sleep(0.005)
+    (asking,) = [task for task in asyncio.all_tasks() if task.get_name() == "mcp x: its tools"]
+    await asyncio.wait_for(asking, 10)
     assert await turn() == (["mcp__x__busy", "mcp__x__newcomer"], ["MCP server x has other tools now: 2."])
     await servers.close()
 
 
 async def test_statuses_tell_how_each_stands(tmp_path: Path, session: FakeSession) -> None:
     good, broken = stdio_server(tmp_path, tools=[tool("add")]), stdio_server(tmp_path, name="b", start="die")
-    servers = servers_of(session, tmp_path, {"good": good.config, "broken": broken.config})
+    servers = servers_of(session, tmp_path, {"good": required(good), "broken": required(broken)})
     assert [status.state for status in servers.statuses()] == ["connecting", "connecting"]
     servers.start(session)  # type: ignore[arg-type]
     await servers.settled(session)  # type: ignore[arg-type]
@@ -222,7 +291,7 @@ async def test_statuses_tell_how_each_stands(tmp_path: Path, session: FakeSessio
 @pytest.mark.parametrize("lingers", [False, True])
 async def test_all_servers_are_left_at_once(tmp_path: Path, session: FakeSession, lingers: bool) -> None:
     fakes = {f"s{i}": stdio_server(tmp_path, name=f"s{i}", lingers=lingers, tools=[tool("a")]) for i in range(3)}
-    servers = servers_of(session, tmp_path, {name: fake.config for name, fake in fakes.items()})
+    servers = servers_of(session, tmp_path, {name: required(fake) for name, fake in fakes.items()})
     servers.start(session)  # type: ignore[arg-type]
     assert len(await servers.settled(session)) == 3  # type: ignore[arg-type]
     async with asyncio.timeout(3):

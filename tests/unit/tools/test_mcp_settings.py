@@ -94,7 +94,7 @@ def test_where_a_program_starts(tmp_path: Path) -> None:
     ],
 )
 def test_secrets_are_known_and_not_in_the_address(entry: dict[str, Any], hidden: set[str]) -> None:
-    server = McpServer.model_validate(entry)
+    server = McpServer.of(entry)
     found = set(secrets_of(server))
     assert hidden <= found
     assert "eu" not in found

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from agent.config import Destination, MessagingConfig
-from agent.core.tools import ToolRouter
+from agent.config import Config, Destination, MessagingConfig
+from agent.core.services import Services
+from agent.core.tools import ToolRouter, create_builtin_tools
+from agent.hub.account import HubAccount
 from agent.messaging.gateway import NotificationGateway
 from agent.redaction.live import LiveSecrets
 from agent.tools.notify_tool import notify_spec
@@ -37,7 +40,7 @@ async def test_each_place_once_and_what_came_of_it(
 ) -> None:
     session.secrets = LiveSecrets({"MY_TOKEN": "very-secret-value"})
     slack.answers.extend([Said(), Said(404, b"")])
-    spec = notify_spec(gateway)
+    spec = notify_spec(gateway.destinations, lambda: gateway)
     assert spec is not None
     result = await session.call(
         spec, destinations=["mine", "other", "mine"], message=" done: very-secret-value ", severity="success"
@@ -53,7 +56,7 @@ async def test_each_place_once_and_what_came_of_it(
 async def test_a_place_that_is_not_the_agents(
     slack: FakeSlack, gateway: NotificationGateway, session: FakeSession
 ) -> None:
-    spec = notify_spec(gateway)
+    spec = notify_spec(gateway.destinations, lambda: gateway)
     assert spec is not None
     async with ToolRouter([spec]) as router:
         problem = router.problem_with("notify", {"destinations": ["boss"], "message": "x"})
@@ -65,6 +68,12 @@ async def test_a_place_that_is_not_the_agents(
 
 def test_there_is_no_tool_without_a_place() -> None:
     hook = Destination(provider="webhook", url="https://a.b/c")
-    assert notify_spec(NotificationGateway(MessagingConfig(enabled=True, destinations={"h": hook}), {})) is None
     mine = Destination(provider="webhook", url="https://a.b/c", allow_agent_tool=True)
-    assert notify_spec(NotificationGateway(MessagingConfig(destinations={"h": mine}), {})) is None
+
+    def tools(messaging: MessagingConfig) -> set[str]:
+        services = Services(Config(messaging=messaging), HubAccount(None, {}), {}, Path())
+        return {spec.name for spec in create_builtin_tools(services)}
+
+    assert "notify" not in tools(MessagingConfig(enabled=True, destinations={"h": hook}))
+    assert "notify" not in tools(MessagingConfig(destinations={"h": mine}))
+    assert "notify" in tools(MessagingConfig(enabled=True, destinations={"h": mine}))

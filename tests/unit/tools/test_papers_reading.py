@@ -367,7 +367,7 @@ async def test_a_page_that_was_read_is_not_parsed_again(papers: Papers) -> None:
 async def test_a_page_is_kept_on_disk_for_the_next_run(papers: Papers) -> None:
     papers.sites.arxiv.pages[ID] = PAGE
     first = await papers.call("read_paper", arxiv_id=ID)
-    papers.spec = hf_papers_spec(papers.web, papers.environ)
+    papers.spec = hf_papers_spec(lambda: papers.web, papers.environ)
     assert await papers.call("read_paper", arxiv_id=ID) == first
     assert len(papers.sites.requests) == 1
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.protocol.tools import ApprovalContext, FileFingerprint
-from agent.tools.read_tool import MAX_LINE_LENGTH, read_spec
+from agent.tools.file_reading import MAX_LINE_LENGTH
+from agent.tools.read_tool import read_spec
 from tests.unit.tools.conftest import FakeSession
 
 READ = read_spec()

@@ -11,7 +11,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ import pytest
 import agent.tools
 from agent.config import Config
 from agent.core.doom_loop import DoomLoopDetector, signature
-from agent.core.services import services_nowhere
+from agent.core.services import Services, services_nowhere
 from agent.core.tools import ToolRouter, create_builtin_tools
 from agent.hub.account import HubAccount
 from agent.protocol.events import PlanUpdate
@@ -61,14 +61,9 @@ class Desk:
 
     def router(self, *private_hosts: str) -> ToolRouter:
         """All tools; `fetch_url` may visit `private_hosts`."""
-        services = replace(
-            services_nowhere(),
-            account=HubAccount(self.token, self.environ),
-            web=self.web,
-            docs=self.docs,
-            environ=self.environ,
-            config=Config(fetch_private_hosts=list(private_hosts)),
-        )
+        config, account = Config(fetch_private_hosts=list(private_hosts)), HubAccount(self.token, self.environ)
+        services = Services(config, account, self.environ, Path())
+        services.web, services.docs = self.web, self.docs
         return ToolRouter(create_builtin_tools(services))
 
     async def call(self, router: ToolRouter, tool: str, arguments: dict[str, Any]) -> ToolResult:
