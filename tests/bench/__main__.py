@@ -41,7 +41,7 @@ PATIENCE_S = 60.0
 
 def main() -> int:
     """Measure, print, judge."""
-    options = arguments()
+    options = bench_parser().parse_args()
     began_s = time.monotonic()
     print(f"{machine()}; {options.runs} rounds", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-home-", ignore_cleanup_errors=True) as home, ModelServer() as server:
@@ -61,15 +61,15 @@ def main() -> int:
     return 1 if any(isinstance(row, Row) and row.is_met is False for row in rows) else 0
 
 
-def arguments() -> argparse.Namespace:
-    """What was asked for."""
+def bench_parser() -> argparse.ArgumentParser:
+    """What may be asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--runs", type=_count, default=5, metavar="N", help="measured rounds (default: 5)")
     parser.add_argument("--only", nargs="+", choices=list(GROUPS), metavar="NAME", help=", ".join(GROUPS))
     parser.add_argument("--peers", action="store_true", help="also the other agents that are found on PATH")
     parser.add_argument("--markdown", action="store_true", help="print tables for a README")
     parser.add_argument("--json", metavar="FILE", help="also write all values to FILE")
-    return parser.parse_args()
+    return parser
 
 
 def _count(text: str) -> int:

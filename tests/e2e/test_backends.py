@@ -148,7 +148,7 @@ def test_ctrl_c_in_mid_answer_hangs_up_and_the_session_goes_on(
     watched.script(reply.stall_after(1, reply.text("Half of", " it")), reply.text("All of it"))
     there = env | backend | {"VLLM_BASE_URL": watched.url}
     with start_headless(["-m", "vllm/m", "--output-format", "stream-json", "hi"], env=there, cwd=work) as running:
-        running.wait_for_stdout("Half of")
+        running.wait_for_stdout("Half of", 60)  # litellm takes its time
         running.signal_group(signal.SIGINT)
         assert running.wait().exit_code == 130
         running.wait_until(lambda: watched.has("left", watched.chat_path))

@@ -28,6 +28,7 @@ from agent.cli.trace_command import trace_parser
 from agent.config_keys import Config
 from agent.protocol.modes import MODES
 from agent.ui.status_line import StatusFacts
+from tests.bench.__main__ import bench_parser
 from tests.screenshots.render import HERE, MOST_BYTES
 from tests.screenshots.scenes import SCENES
 
@@ -74,7 +75,8 @@ def test_every_flag_exists() -> None:
     named = {flag for code in CODE for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code)}
     of_work, of_mcp = (ps_parser(), gc_parser()), map(mcp_parser, MCP_COMMANDS)
     of_sessions = (sessions_parser(), rewind_parser(), trace_parser())
-    parsers = (run_parser(), config_parser(), doctor_parser(), completion_parser(), *of_sessions, *of_work, *of_mcp)
+    others = (config_parser(), doctor_parser(), completion_parser(), bench_parser())
+    parsers = (run_parser(), *others, *of_sessions, *of_work, *of_mcp)
     assert "--plain" in named
     assert named <= set().union(*(options(parser) for parser in parsers))
 
